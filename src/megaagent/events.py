@@ -1,0 +1,557 @@
+"""The vocabulary: ids, Message, and every fact that a run can record.
+
+A fact is a small frozen struct in the past tense. The journal stores it, the organization's state, the report and the
+dashboard are folds of it. A field of type `Body` may be long; the journal keeps long bodies once, content-addressed,
+outside the row (design §8).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, TypeAlias, Union
+
+import msgspec
+
+AgentId: TypeAlias = str  # a path in the tree: "boss/engine/search"
+MessageId: TypeAlias = str  # "<sender>#<step>.<index>"
+AssignmentId: TypeAlias = str  # "<creditor>#<step>.<index>"
+CallId: TypeAlias = str  # one model call: "<agent>#<step>"
+Revision: TypeAlias = str  # a Git commit, 40 hex digits
+Body: TypeAlias = Annotated[str, msgspec.Meta(extra={"body": True})]
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+BOSS: AgentId = "boss"
+ENGINE: AgentId = "engine:"  # sender of what the engine itself says; no agent can be called so
+PERSON: AgentId = "person:"
+VERIFIER: AgentId = "verifier:"
+
+Tier = Literal["boss", "admin", "worker", "judge", "summarizer"]
+Status = Literal["completed", "exhausted", "stopped", "failed", "stalled", "paused"]
+Verdict = Literal["accept", "return", "drop"]
+MessageKind = Literal["talk", "assignment", "review", "report", "notice", "person"]
+
+
+def name_of(agent: AgentId) -> str:
+    """The one-word name at the end of an agent's path."""
+    return agent.rpartition("/")[2].rstrip(":")
+
+
+def superior_of(agent: AgentId) -> AgentId | None:
+    """The agent one level up, or None for the boss and for what is not in the tree."""
+    return agent.rpartition("/")[0] or None
+
+
+def lineage(agent: AgentId) -> list[AgentId]:
+    """The agent and all above it, nearest first: `boss/a/b` -> [boss/a/b, boss/a, boss]."""
+    parts = agent.split("/")
+    return ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+
+
+def storable(text: str) -> str:
+    """The text with what neither JSON nor a file can carry (lone surrogates, NUL) replaced by U+FFFD."""
+    return text if text.isascii() and "\0" not in text else _UNSTORABLE.sub("\ufffd", text)
+
+
+class Struct(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Base of plain frozen values."""
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, tag=True, tag_field="kind"):
+    """Base of every fact; the class name is the kind that the journal stores."""
+
+
+class Message(Struct, frozen=True):
+    """What one agent said to others.
+
+    Attributes:
+        to: the receivers; the text is stored once for all of them.
+        answers: the message that this one answers, if any.
+    """
+
+    id: MessageId
+    sender: AgentId
+    to: tuple[AgentId, ...]
+    text: Body
+    kind: MessageKind = "talk"
+    answers: MessageId | None = None
+
+
+class ToolCall(Struct, frozen=True):
+    """One tool call as the model wrote it; `arguments` is the JSON text, kept byte for byte."""
+
+    id: str
+    name: str
+    arguments: Body = "{}"
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of one call, as the provider counted them; `cached` of `prompt` came from its prompt cache."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.cached + other.cached,
+            self.reasoning + other.reasoning,
+        )
+
+
+class ChecklistItem(Struct, frozen=True):
+    text: str
+    done: bool = False
+
+
+# -- the run ------------------------------------------------------------
+
+
+class RunStarted(Event, frozen=True):
+    """Always the first fact. `settings` is the whole frozen tree as JSON, without secrets."""
+
+    run: str
+    goal: Body
+    model: str
+    simulated: bool
+    settings: Body
+    version: str
+    scenario: str | None = None
+    source: str | None = None  # what --from named
+    revision: Revision | None = None  # the workspace's first commit
+
+
+class RunResumed(Event, frozen=True):
+    """The engine was started again on this journal; `lost` names programs that died with the last engine."""
+
+    version: str
+    lost: tuple[str, ...] = ()
+
+
+class RunForked(Event, frozen=True):
+    """The facts up to here are those of another run, the first `position` of its journal; from here on it goes its way.
+
+    What was in flight stays with the parent. Model and settings hold from here on; `settings` is as in `RunStarted`.
+    """
+
+    run: str
+    parent: str
+    position: int
+    model: str
+    simulated: bool
+    settings: Body
+    version: str
+
+
+class RunRepaired(Event, frozen=True):
+    """The facts up to here are what could be saved of the damaged journal of `parent`.
+
+    Attributes:
+        position: of the first bad row there; None when none could be named.
+        problem: what is wrong with it.
+        rows: that were lost.
+        commits: on the branch that no saved fact speaks of.
+    """
+
+    parent: str
+    position: int | None
+    problem: str
+    rows: int = 0
+    commits: tuple[Revision, ...] = ()
+
+
+class RunPaused(Event, frozen=True):
+    """No new step until `RunUnpaused`. When the engine paused and nobody is attached, the run ends as paused."""
+
+    reason: str
+    by: Literal["person", "engine"] = "engine"
+
+
+class RunUnpaused(Event, frozen=True):
+    reason: str = ""
+
+
+class RunEnded(Event, frozen=True):
+    """Always the last fact of an ended run."""
+
+    status: Status
+    reason: str
+    text: Body = ""
+    revision: Revision | None = None
+    gaps: tuple[str, ...] = ()
+
+
+class StateDigested(Event, frozen=True):
+    """The live engine's state after the fact at `position`, hashed, so that a replay can prove that it folds alike."""
+
+    position: int
+    digest: str
+
+
+# -- agents and debts ------------------------------------------------------------
+
+
+class AgentRecruited(Event, frozen=True):
+    """`asked` is the name that the recruiter wanted, when it was taken and changed."""
+
+    id: AgentId
+    description: str
+    prompt: Body
+    tier: Tier = "worker"
+    asked: str | None = None
+
+
+class AgentRetired(Event, frozen=True):
+    id: AgentId
+    reason: str
+
+
+class AgentPaused(Event, frozen=True):
+    """No new step in this agent's subtree until `AgentUnpaused`."""
+
+    id: AgentId
+    reason: str
+
+
+class AgentUnpaused(Event, frozen=True):
+    id: AgentId
+
+
+class AssignmentOpened(Event, frozen=True):
+    id: AssignmentId
+    debtor: AgentId
+    creditor: AgentId
+    task: Body
+
+
+class WorkReported(Event, frozen=True):
+    """The agent handed in: its open assignments are now owed a review. `forced` when the engine handed in for it."""
+
+    assignments: tuple[AssignmentId, ...]
+    report: Body
+    forced: bool = False
+
+
+class WorkReviewed(Event, frozen=True):
+    assignment: AssignmentId
+    verdict: Verdict
+    remarks: Body = ""
+
+
+class AssignmentFailed(Event, frozen=True):
+    assignment: AssignmentId
+    reason: str
+
+
+class ReviewOpened(Event, frozen=True):
+    """Everyone whom the admin waited for has reported or can do no more; the admin was woken with the facts."""
+
+    admin: AgentId
+    reported: tuple[AgentId, ...]
+    quiet: tuple[AgentId, ...] = ()
+
+
+# -- messages ------------------------------------------------------------
+
+
+class MessageSent(Event, frozen=True):
+    message: Message
+
+
+class MailSetAside(Event, frozen=True):
+    """Mail that the agent could not digest; the sender and the superior were told."""
+
+    ids: tuple[MessageId, ...]
+    reason: str
+
+
+# -- one step ------------------------------------------------------------
+
+
+class CallIntended(Event, frozen=True):
+    """Written before a call is paid for.
+
+    Attributes:
+        request: hash of the request as it will be sent, without the part that is not kept.
+        mail: the messages that the request carries.
+        tokens, cost: what was reserved, in tokens and US dollars.
+    """
+
+    call: CallId
+    purpose: Literal["step", "verify", "summary"]
+    model: str
+    request: str
+    mail: tuple[MessageId, ...] = ()
+    tokens: int = 0
+    cost: float = 0.0
+
+
+class CallRetried(Event, frozen=True):
+    """An attempt failed and another will be made after `wait` seconds."""
+
+    call: CallId
+    attempt: int
+    fault: str
+    detail: str
+    wait: float = 0.0
+
+
+class CallFailed(Event, frozen=True):
+    """No attempt succeeded; the reservation is returned and the mail stays unread."""
+
+    call: CallId
+    fault: str
+    detail: str
+
+
+class ModelAnswered(Event, frozen=True):
+    """The answer, before anything acts on it; consumes exactly the mail of its `CallIntended`.
+
+    Attributes:
+        cost: US dollars; None when the price of the model is unknown.
+        seconds: from the first attempt to the answer.
+        repairs: what had to be mended in the answer to make it valid.
+    """
+
+    call: CallId
+    text: Body = ""
+    calls: tuple[ToolCall, ...] = ()
+    reasoning: Body = ""
+    finish: str = "stop"
+    model: str = ""
+    usage: Usage = Usage()
+    cost: float | None = None
+    seconds: float = 0.0
+    repairs: tuple[str, ...] = ()
+
+
+class ToolReturned(Event, frozen=True):
+    """The answer to the call with this index in the step's answer; `ok` is False when it was refused or failed."""
+
+    index: int
+    call_id: str
+    tool: str
+    text: Body
+    ok: bool = True
+
+
+class AgentCorrected(Event, frozen=True):
+    """Bare text without a call was answered with a correction."""
+
+    text: str
+
+
+class TurnEnded(Event, frozen=True):
+    """The agent stopped of its own will or was parked.
+
+    Attributes:
+        names: whom it waits for.
+        until: run-clock time at which it is woken without mail.
+        timed: the agent asked for that time itself, so it counts as something that will happen.
+    """
+
+    how: Literal["wait", "terminate", "parked"]
+    names: tuple[AgentId, ...] = ()
+    reason: str = ""
+    until: float | None = None
+    timed: bool = False
+
+
+class TurnRefused(Event, frozen=True):
+    """`wait` or `terminate` was not allowed; `state` is a hash of what would have to change."""
+
+    how: Literal["wait", "terminate"]
+    reasons: tuple[str, ...]
+    state: str = ""
+
+
+class ChecklistChanged(Event, frozen=True):
+    items: tuple[ChecklistItem, ...]
+
+
+class FileCommitted(Event, frozen=True):
+    """A write that is in a reachable commit. `digest` names the content's blob (None: the file was removed)."""
+
+    path: str
+    revision: Revision
+    digest: str | None
+    size: int = 0
+    base: Revision | None = None
+    merged: bool = False
+    settles: bool = False  # the agent had met a conflict on this path
+
+
+class ConflictMet(Event, frozen=True):
+    """A write that could not be merged; the agent got both texts and nothing was changed."""
+
+    path: str
+    base: Revision | None
+    theirs: Revision
+
+
+class ProgramStarted(Event, frozen=True):
+    program: str
+    command: tuple[str, ...]
+    level: str
+    revision: Revision
+
+
+class ProgramSpokenTo(Event, frozen=True):
+    program: str
+    text: Body
+
+
+class ProgramEnded(Event, frozen=True):
+    """`exit_code` is negative for a signal, None when the outcome is unknown (the engine died with it)."""
+
+    program: str
+    exit_code: int | None
+    seconds: float = 0.0
+    output: Body = ""
+    cut: tuple[str, ...] = ()  # which limits cut it: "time", "output", "memory", ...
+
+
+class ContextCompacted(Event, frozen=True):
+    """The conversation up to and including `step` is from now on represented by `summary`."""
+
+    step: int
+    summary: Body
+
+
+class NoteShared(Event, frozen=True):
+    """Something that an agent's work left for all to recall."""
+
+    text: Body
+
+
+# -- supervision, verification, people ------------------------------------------------------------
+
+
+class AgentNudged(Event, frozen=True):
+    """The supervisor stepped in. `sign` names what it saw, `action` what it did."""
+
+    id: AgentId
+    sign: str
+    action: Literal["nudge", "block", "refresh", "park", "report", "pause", "fail"]
+    detail: str = ""
+
+
+class VerificationOpened(Event, frozen=True):
+    round: int
+    revision: Revision
+
+
+class CheckRun(Event, frozen=True):
+    """An executed check of the deliverable."""
+
+    name: str
+    passed: bool
+    output: Body = ""
+
+
+class VerdictGiven(Event, frozen=True):
+    round: int
+    confirmed: bool
+    gaps: tuple[str, ...] = ()
+    remarks: Body = ""
+
+
+class QuestionAsked(Event, frozen=True):
+    id: str
+    question: Body
+
+
+class QuestionAnswered(Event, frozen=True):
+    id: str
+    text: Body
+    by: Literal["person", "engine"]
+
+
+class HumanSpoke(Event, frozen=True):
+    """A person acted on the run: what was asked of the engine, in words."""
+
+    action: str
+    text: Body = ""
+
+
+class BudgetRaised(Event, frozen=True):
+    """New caps; None leaves a cap as it was."""
+
+    tokens: int | None = None
+    cost: float | None = None
+    seconds: float | None = None
+
+
+AnyEvent = Union[
+    RunStarted,
+    RunResumed,
+    RunForked,
+    RunRepaired,
+    RunPaused,
+    RunUnpaused,
+    RunEnded,
+    StateDigested,
+    AgentRecruited,
+    AgentRetired,
+    AgentPaused,
+    AgentUnpaused,
+    AssignmentOpened,
+    WorkReported,
+    WorkReviewed,
+    AssignmentFailed,
+    ReviewOpened,
+    MessageSent,
+    MailSetAside,
+    CallIntended,
+    CallRetried,
+    CallFailed,
+    ModelAnswered,
+    ToolReturned,
+    AgentCorrected,
+    TurnEnded,
+    TurnRefused,
+    ChecklistChanged,
+    FileCommitted,
+    ConflictMet,
+    ProgramStarted,
+    ProgramSpokenTo,
+    ProgramEnded,
+    ContextCompacted,
+    NoteShared,
+    AgentNudged,
+    VerificationOpened,
+    CheckRun,
+    VerdictGiven,
+    QuestionAsked,
+    QuestionAnswered,
+    HumanSpoke,
+    BudgetRaised,
+]
+
+
+class Fact(Struct, frozen=True):
+    """An event with whose it is, on its way into the journal. `step` is 0 for what happens between steps."""
+
+    agent: AgentId
+    step: int
+    event: AnyEvent
+
+
+class Record(Struct, frozen=True):
+    """A fact with its place in the journal.
+
+    Attributes:
+        position: 1, 2, 3, ... without holes.
+        epoch: which engine wrote it; each start of an engine on a journal is a new one.
+        time: seconds since 1970, of the run's clock.
+    """
+
+    position: int
+    epoch: int
+    time: float
+    agent: AgentId
+    step: int
+    event: AnyEvent

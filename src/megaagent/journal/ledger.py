@@ -1,0 +1,152 @@
+"""The one connection that writes: batches of appends become transactions."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from megaagent.errors import RunError
+from megaagent.events import Fact, Record, Struct
+from megaagent.journal import schema
+from megaagent.journal.blobs import packed
+from megaagent.journal.bodies import digest_of
+from megaagent.journal.codec import Row
+from megaagent.journal.database import Durability, to_write, told
+
+SNAPSHOTS = 2  # kept of each name: should the newest be damaged, the one before it serves
+
+
+class Snapshot(Struct, frozen=True):
+    """A reading of the journal up to a position, as its reader encoded it."""
+
+    name: str
+    position: int
+    data: bytes
+
+
+class Draft(Struct, frozen=True):
+    """What one append asks for; written whole or not at all."""
+
+    time: float
+    facts: tuple[Fact, ...] = ()
+    rows: tuple[Row, ...] = ()
+    blobs: tuple[bytes, ...] = ()
+    snapshot: Snapshot | None = None
+
+
+Outcome = list[Record] | Exception
+
+
+class Ledger:
+    """Writes; used by one thread at a time.
+
+    Raises:
+        RunError: on opening, as `database.to_write`.
+    """
+
+    def __init__(self, path: Path, durability: Durability, *, fresh: bool):
+        self._path = path
+        self._connection = to_write(path, durability, fresh=fresh)
+        try:
+            with told(path):
+                self.epoch = self._next_epoch()
+                newest = "SELECT position, chain FROM record ORDER BY position DESC LIMIT 1"
+                self.position, self._chain = self._connection.execute(newest).fetchone() or (0, schema.START)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def settle(self, batch: Sequence[Draft]) -> list[Outcome]:
+        """Commit a batch in one transaction; what became of each draft, in their order.
+
+        The disk's failure is the failure of all. A draft that cannot be written for a reason of its own does not take
+        the others with it.
+        """
+        try:
+            return list(self._commit(batch))
+        except RunError as error:
+            return [type(error)(*error.args) for _ in batch]
+        except Exception as error:
+            if len(batch) == 1:
+                return [error]
+            return [outcome for draft in batch for outcome in self.settle([draft])]
+
+    def close(self) -> None:
+        """Fold the log into the one file and leave it readable without any other.
+
+        While a reader is at work the log stays beside the file, and nothing is lost.
+        """
+        with suppress(sqlite3.DatabaseError):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+        self._connection.close()
+
+    def _commit(self, batch: Sequence[Draft]) -> list[list[Record]]:
+        position, chain = self.position, self._chain
+        written: list[list[Record]] = []
+        rows: list[tuple[int, int, float, str, int, str, bytes, bytes]] = []
+        words: list[tuple[int, str]] = []
+        with told(self._path):
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._check_epoch()
+                for draft in batch:
+                    records: list[Record] = []
+                    for fact, row in zip(draft.facts, draft.rows, strict=True):
+                        position += 1
+                        columns = (position, self.epoch, draft.time, row.agent, row.step, row.kind, row.body)
+                        chain = schema.chained(chain, *columns)
+                        rows.append((*columns, chain))
+                        if row.words:
+                            words.append((position, row.words))
+                        for digest, data in row.contents:
+                            self._store(digest, data)
+                        records.append(Record(position, self.epoch, draft.time, fact.agent, fact.step, fact.event))
+                    for data in draft.blobs:
+                        self._store(digest_of(data), data)
+                    if draft.snapshot is not None:
+                        self._keep(draft.snapshot)
+                    written.append(records)
+                self._connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                self._connection.executemany("INSERT INTO recall (rowid, text) VALUES (?, ?)", words)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # After some failures, such as a full disk, SQLite has rolled back by itself.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        self.position, self._chain = position, chain
+        return written
+
+    def _check_epoch(self) -> None:
+        [newest] = self._connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+        if newest != self.epoch:
+            raise RunError(
+                f"the journal {self._path}: another engine has taken over (epoch {newest}, this is {self.epoch})"
+            )
+
+    def _store(self, digest: str, data: bytes) -> None:
+        # Looking first saves compressing what is there already.
+        if self._connection.execute("SELECT 1 FROM blob WHERE digest = ?", (digest,)).fetchone() is None:
+            self._connection.execute("INSERT INTO blob VALUES (?, ?, ?, ?)", (digest, len(data), *packed(data)))
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        digest = hashlib.sha256(snapshot.data).hexdigest()
+        row = (snapshot.name, snapshot.position, digest, *packed(snapshot.data))
+        self._connection.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", row)
+        self._connection.execute(
+            "DELETE FROM snapshot WHERE name = ? AND position NOT IN "
+            "(SELECT position FROM snapshot WHERE name = ? ORDER BY position DESC LIMIT ?)",
+            (snapshot.name, snapshot.name, SNAPSHOTS),
+        )
+
+    def _next_epoch(self) -> int:
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'epoch'")
+        [epoch] = self._connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+        self._connection.execute("COMMIT")
+        return epoch
