@@ -1,0 +1,167 @@
+"""The provider layer: what a model is, and the table of those that can be asked.
+
+A provider of the OpenAI-compatible kind is one line in `PROVIDERS`. One with a protocol of its own is a module with a
+function that takes an `Opening` and returns a `Model`, and one line.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, cast
+
+from megaagent.errors import ConfigurationError
+from megaagent.events import Struct
+from megaagent.models.chat import Quirks
+from megaagent.models.contract import Model
+from megaagent.models.limits import Limits
+
+
+class Provider(Struct, frozen=True):
+    """One line of the table.
+
+    Attributes:
+        opens: dotted path, `module:function`, of what makes the model from an `Opening`.
+        base_url: where it is, unless told otherwise; None when that must be told.
+        key_variable: the environment variable of its key; None when it needs none.
+    """
+
+    opens: str
+    base_url: str | None = None
+    key_variable: str | None = None
+    quirks: Quirks = Quirks()
+
+
+class Opening(Struct, frozen=True):
+    """All that is known when a model is opened; `key` and `base_url` are those that will be used."""
+
+    provider: Provider
+    name: str
+    base_url: str | None
+    key: str | None
+    stream: bool
+    limits: Callable[[Limits], None] | None
+    scripts: Mapping[str, str]
+    seed: int
+    speed: float
+
+    def __repr__(self) -> str:
+        return f"Opening({self.name!r}, {self.base_url!r})"
+
+
+_OPENAI: Final = "megaagent.models:open_openai"
+
+PROVIDERS: Final[Mapping[str, Provider]] = {
+    "openai": Provider(
+        _OPENAI, "https://api.openai.com/v1", "OPENAI_API_KEY", Quirks(max_tokens="max_completion_tokens")
+    ),
+    # The base URL is that of one's own resource: https://RESOURCE.openai.azure.com/openai/v1
+    "azure": Provider(
+        _OPENAI, None, "AZURE_OPENAI_API_KEY", Quirks(max_tokens="max_completion_tokens", key_header="api-key")
+    ),
+    "openrouter": Provider(_OPENAI, "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    "deepseek": Provider(
+        _OPENAI, "https://api.deepseek.com", "DEEPSEEK_API_KEY", Quirks(reasoning_back="reasoning_content")
+    ),
+    "vllm": Provider(_OPENAI, "http://localhost:8000/v1"),
+    "ollama": Provider(_OPENAI, "http://localhost:11434/v1"),
+    "llamacpp": Provider(_OPENAI, "http://localhost:8080/v1"),
+    "sim": Provider("megaagent.models:open_simulated"),
+}
+
+_REHEARSE: Final = "or rehearse without a provider: --scenario gobang --model sim:gobang"
+
+
+def parse_model(name: str) -> tuple[str, str]:
+    """Split `provider:name`; the name may hold further colons.
+
+    Raises:
+        ConfigurationError: no such provider, with the nearest that there are; or no name.
+    """
+    provider, colon, model = name.partition(":")
+    if provider not in PROVIDERS:
+        near = get_close_matches(provider, PROVIDERS, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ConfigurationError(
+            f"--model {name!r}: unknown provider {provider!r}; {hint}Known are {', '.join(PROVIDERS)}; "
+            "any other OpenAI-compatible server: --model openai:NAME --base-url URL"
+        )
+    if not colon or not model.strip():
+        raise ConfigurationError(f"--model {name!r}: say which model, as {provider}:NAME")
+    return provider, model.strip()
+
+
+def open_model(
+    name: str,
+    *,
+    environ: Mapping[str, str],
+    base_url: str | None = None,
+    key: str | None = None,
+    stream: bool = True,
+    limits: Callable[[Limits], None] | None = None,
+    scripts: Mapping[str, str] | None = None,
+    seed: int = 0,
+    speed: float = 1.0,
+) -> Model:
+    """The bare adapter of a model: no gate, no retry, no budget.
+
+    Args:
+        name: `provider:name`.
+        environ: where keys are looked for, and `PROVIDER_BASE_URL` (`OPENAI_BASE_URL`, `VLLM_BASE_URL`, ...).
+        base_url, key: take precedence over the environment. With a base URL a key is sent if there is one.
+        stream: ask for answers piece by piece.
+        limits: told what each answer says about rate limits.
+        scripts: simulated models by name, each the dotted path `module:attribute` of a `Script`.
+        seed, speed: of a simulated model: of its latencies, and how much faster than a real one it answers (`math.inf`:
+            at once).
+
+    Raises:
+        ConfigurationError: what is missing, and what to set.
+    """
+    provider_name, model = parse_model(name)
+    provider = PROVIDERS[provider_name]
+    base_url = base_url or environ.get(f"{provider_name.upper()}_BASE_URL") or None
+    key = key or (environ.get(provider.key_variable) if provider.key_variable else None) or None
+    if provider.key_variable and not key and not base_url:
+        raise ConfigurationError(
+            f"{name} needs a key: set {provider.key_variable}, or point to a server of your own with --base-url URL, "
+            f"{_REHEARSE}"
+        )
+    opening = Opening(provider, model, base_url or provider.base_url, key, stream, limits, scripts or {}, seed, speed)
+    return cast("Callable[[Opening], Model]", load(provider.opens))(opening)
+
+
+def load(path: str) -> Any:
+    """What a dotted path `module:attribute` names; imported only now."""
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def open_openai(opening: Opening) -> Model:
+    """An OpenAI-compatible server."""
+    from megaagent.models.openai import OpenAIModel  # brings aiohttp
+
+    if opening.base_url is None:
+        raise ConfigurationError(f"{opening.name}: this provider has no common address; give it with --base-url URL")
+    return OpenAIModel(
+        opening.base_url,
+        opening.key,
+        stream=opening.stream,
+        quirks=opening.provider.quirks,
+        limits=opening.limits,
+    )
+
+
+def open_simulated(opening: Opening) -> Model:
+    """A script, played in this process."""
+    from megaagent.models.simulated import Latency, SimulatedModel
+
+    path = opening.scripts.get(opening.name)
+    if path is None:
+        near = get_close_matches(opening.name, opening.scripts, n=1, cutoff=0.5) or sorted(opening.scripts)
+        known = f"there are {', '.join(f'sim:{each}' for each in near)}" if near else "no scripts are known here"
+        raise ConfigurationError(f"--model sim:{opening.name}: no such simulated model; {known}")
+    return SimulatedModel(
+        load(path), name=f"sim:{opening.name}", latency=Latency(speed=opening.speed), seed=opening.seed
+    )

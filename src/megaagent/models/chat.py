@@ -1,0 +1,391 @@
+"""The wire format of chat completions: requests out, answers in.
+
+Whole answers and the pieces of a stream have the same shape here, so that one `Answer` collects both, also from servers
+that answer whole when a stream was asked for.
+
+Source: OpenAI API reference, "Chat Completions"; what other servers do differently is said where it is handled.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+import msgspec
+
+from megaagent.errors import ModelError
+from megaagent.events import Struct, ToolCall, Usage, storable
+from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
+
+
+class Quirks(Struct, frozen=True):
+    """How a provider departs from the common protocol.
+
+    Attributes:
+        max_tokens: its name for the output limit.
+        key_header: the header that carries the key; "Authorization" is sent as a bearer token.
+        reasoning_back: the field in which the reasoning of an answer with calls must be sent back, if it must.
+    """
+
+    max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    key_header: str = "Authorization"
+    reasoning_back: str | None = None
+
+
+# -- requests ---------------------------------------------------------------------------------------------------------
+
+_CACHE_BYTES = 32 << 20
+
+
+class RequestEncoder:
+    """Makes the body of requests; what was encoded before is not encoded again.
+
+    A conversation only grows, so nearly every message of a request was in an earlier one. Encoded messages are kept by
+    value, up to 32 MiB; the tools, which all agents share, are kept for the last few tuples.
+    """
+
+    def __init__(self, quirks: Quirks, *, stream: bool):
+        self._quirks = quirks
+        self._stream = stream
+        self._json = msgspec.json.Encoder()
+        self._messages: dict[ChatMessage, msgspec.Raw] = {}
+        self._bytes = 0
+        self._tools: list[tuple[tuple[ToolSpec, ...], msgspec.Raw]] = []
+
+    def encode(self, request: ModelRequest) -> bytes:
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": [self._message(message) for message in request.messages],
+            self._quirks.max_tokens: request.max_output,
+        }
+        if request.tools:
+            body["tools"] = self._tools_of(request.tools)
+        if request.temperature is not None:
+            body["temperature"] = request.temperature
+        if self._stream:
+            body["stream"] = True
+            body["stream_options"] = {"include_usage": True}
+        return self._json.encode(body)
+
+    def _message(self, message: ChatMessage) -> msgspec.Raw:
+        known = self._messages.get(message)
+        if known is not None:
+            return known
+        raw = msgspec.Raw(self._json.encode(wire_message(message, self._quirks.reasoning_back)))
+        self._messages[message] = raw
+        self._bytes += len(bytes(raw))
+        while self._bytes > _CACHE_BYTES:
+            self._bytes -= len(bytes(self._messages.pop(next(iter(self._messages)))))
+        return raw
+
+    def _tools_of(self, tools: tuple[ToolSpec, ...]) -> msgspec.Raw:
+        for known, raw in self._tools:
+            if known is tools or known == tools:
+                return raw
+        raw = msgspec.Raw(self._json.encode([{"type": "function", "function": tool} for tool in tools]))
+        self._tools = [*self._tools[-7:], (tools, raw)]
+        return raw
+
+
+def wire_message(message: ChatMessage, reasoning_back: str | None = None) -> dict[str, Any]:
+    """One message as the protocol writes it."""
+    wire: dict[str, Any] = {"role": message.role, "content": storable(message.text)}
+    if message.calls:
+        wire["content"] = wire["content"] or None
+        wire["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _sendable(call.arguments)}}
+            for call in message.calls
+        ]
+        if reasoning_back is not None:
+            wire[reasoning_back] = storable(message.reasoning)
+    if message.call_id is not None:
+        wire["tool_call_id"] = message.call_id
+    return wire
+
+
+def _sendable(arguments: str) -> str:
+    """The arguments, or a valid object around them: several servers refuse a history with malformed JSON in it."""
+    if is_object(arguments):
+        return arguments
+    return json.dumps({"malformed_arguments": storable(arguments)}, ensure_ascii=False)
+
+
+# -- answers ----------------------------------------------------------------------------------------------------------
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | dict[str, Any] | None = None
+
+
+class _Call(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Said(msgspec.Struct):
+    content: str | list[Any] | None = None
+    tool_calls: list[_Call] | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Said | None = None
+    delta: _Said | None = None
+    finish_reason: str | None = None
+    error: Any = None
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    prompt_cache_hit_tokens: int | None = None  # DeepSeek
+
+
+class Piece(msgspec.Struct):
+    """A whole answer or one event of a stream."""
+
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    model: str | None = None
+    error: Any = None
+
+
+def decode_piece(data: bytes, decoder: msgspec.json.Decoder[Piece]) -> Piece:
+    """Read one JSON document.
+
+    Raises:
+        ModelError: "broken", it is not one.
+    """
+    try:
+        return decoder.decode(data)
+    except ValueError as first:
+        # Lone surrogates and stray bytes are refused by the fast decoder; they are worth one slow attempt.
+        try:
+            return msgspec.convert(_clean_all(json.loads(data.decode("utf-8", "replace"))), Piece)
+        except (ValueError, RecursionError):
+            start = storable(data[:80].decode("utf-8", "replace"))
+            raise ModelError("broken", f"not a valid answer ({first}): {start!r}") from None
+
+
+class _Slot:
+    """One tool call under construction."""
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.name = ""
+        self.parts: list[str] = []
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.parts)
+
+
+def _fresh_id() -> str:
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+class Answer:
+    """Collects an answer from its pieces.
+
+    Args:
+        new_id: makes the id of a call that came without a usable one.
+    """
+
+    def __init__(self, new_id: Callable[[], str] = _fresh_id):
+        self._new_id = new_id
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._refusal: list[str] = []
+        self._slots: list[_Slot] = []
+        self._by_index: dict[int, _Slot] = {}
+        self._usage: _Usage | None = None
+        self._model = ""
+        self._seen = False
+        self.finish: str | None = None
+
+    def add(self, piece: Piece) -> Any:
+        """Take one piece; returns the error that it carries, if any."""
+        self._usage = piece.usage or self._usage
+        self._model = piece.model or self._model
+        if piece.error:
+            return piece.error
+        for choice in (piece.choices or ())[:1]:
+            if choice.error:
+                return choice.error
+            self._seen = True
+            self.finish = choice.finish_reason or self.finish
+            if choice.message:
+                self._hear(choice.message, whole=True)
+            elif choice.delta:
+                self._hear(choice.delta, whole=False)
+        return None
+
+    def _hear(self, said: _Said, *, whole: bool) -> None:
+        if said.content:
+            self._text.append(said.content if isinstance(said.content, str) else _joined(said.content))
+        if said.refusal:
+            self._refusal.append(said.refusal)
+        thought = said.reasoning_content or said.reasoning
+        if thought and isinstance(thought, str):
+            self._reasoning.append(thought)
+        for call in said.tool_calls or ():
+            function = call.function or _Function()
+            slot = self._slot(call, function, whole)
+            slot.id = slot.id or call.id or ""
+            if function.name and slot.name != function.name:
+                slot.name += function.name
+            if isinstance(function.arguments, dict):  # some servers send the object itself
+                slot.parts.append(msgspec.json.encode(function.arguments).decode())
+            elif function.arguments:
+                slot.parts.append(function.arguments)
+
+    def _slot(self, call: _Call, function: _Function, whole: bool) -> _Slot:
+        """The call that this piece belongs to.
+
+        In a whole answer each is one. In a stream the protocol says: the one of that index. But Gemini and SGLang
+        leave the index out, Ollama gives every call index 0, and some gateways count the index on while one call's
+        arguments go on.
+        """
+        slot = self._by_index.get(call.index) if call.index is not None else (self._slots or [None])[-1]
+        if slot is None and self._slots and not call.id and not function.name:
+            slot = self._slots[-1]
+        if slot is None or whole or self._is_another(slot, call, function):
+            slot = _Slot()
+            self._slots.append(slot)
+        if call.index is not None:
+            self._by_index[call.index] = slot
+        return slot
+
+    @staticmethod
+    def _is_another(slot: _Slot, call: _Call, function: _Function) -> bool:
+        if call.id and slot.id and call.id != slot.id:
+            return True
+        if not function.name or not slot.name:
+            return False
+        anonymous = call.index is None and not call.id
+        return anonymous or bool(function.arguments and is_object(slot.arguments))
+
+    def response(self, *, whole: bool = True) -> ModelResponse:
+        """The answer, mended where that is safe.
+
+        Args:
+            whole: the provider's own mark of the end was seen.
+
+        Raises:
+            ModelError: refused, empty or broken; a call whose arguments were cut is never handed on.
+        """
+        if not self._seen:
+            raise ModelError("broken", "the answer has no choices")
+        if not whole and self.finish is None:
+            raise ModelError("broken", "the stream ended in the middle of the answer")
+        text = storable("".join(self._text))
+        if self.finish == "content_filter" or (self._refusal and not text and not self._slots):
+            raise ModelError(
+                "refused", storable("".join(self._refusal))[:300] or "the provider's content filter cut in"
+            )
+        repairs: list[str] = []
+        calls = self._calls(repairs)
+        if not calls and not text.strip():
+            if repairs:
+                raise ModelError("broken", f"nothing valid is left of the answer: {'; '.join(repairs)}")
+            cut = " (the output limit was used up before it)" if self.finish == "length" else ""
+            raise ModelError("empty", f"an answer with neither text nor calls{cut}")
+        finish = "length" if self.finish == "length" else "tool_calls" if calls else "stop"
+        reasoning = storable("".join(self._reasoning))
+        return ModelResponse(text, calls, self.usage(), finish, self._model, reasoning, tuple(repairs))
+
+    @property
+    def counted(self) -> bool:
+        """Whether the provider told the usage."""
+        return self._usage is not None and self._usage.prompt_tokens is not None
+
+    def usage(self) -> Usage:
+        told = self._usage or _Usage()
+        prompt, completion = told.prompt_tokens_details or _Details(), told.completion_tokens_details or _Details()
+        return Usage(
+            prompt=told.prompt_tokens or 0,
+            completion=told.completion_tokens or 0,
+            cached=prompt.cached_tokens or told.prompt_cache_hit_tokens or 0,
+            reasoning=completion.reasoning_tokens or 0,
+        )
+
+    def _calls(self, repairs: list[str]) -> tuple[ToolCall, ...]:
+        calls: list[ToolCall] = []
+        taken: set[str] = set()
+        for slot in self._slots:
+            name, arguments = storable(slot.name), clean_json(slot.arguments)
+            if not name:
+                repairs.append("dropped a call without a name")
+                continue
+            if self.finish == "length" and not is_object(arguments):
+                repairs.append(f"dropped the call of {name}: its arguments were cut at the output limit")
+                continue
+            if not arguments.strip():
+                arguments = "{}"
+            if arguments != slot.arguments and slot.arguments.strip():
+                repairs.append(f"removed characters that no text may have from the arguments of {name}")
+            call_id = storable(slot.id)
+            if not call_id or call_id in taken:
+                repairs.append(f"gave the call of {name} a new id, its own was {'taken' if call_id else 'missing'}")
+                call_id = self._new_id()
+            taken.add(call_id)
+            calls.append(ToolCall(call_id, name, arguments))
+        return tuple(calls)
+
+
+def _joined(parts: list[Any]) -> str:
+    """The text of content that is a list of parts."""
+    texts = [cast("dict[str, Any]", part).get("text") for part in parts if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+# -- text that can be stored and sent ---------------------------------------------------------------------------------
+
+_ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+
+
+def clean_json(text: str) -> str:
+    """JSON text of which no decoded string holds NUL or a lone surrogate; otherwise as it was."""
+    text = storable(text)
+    if not _ESCAPED.search(text):
+        return text
+    try:
+        document = json.loads(text)
+        mended = _clean_all(document)
+    except (ValueError, RecursionError):
+        return text
+    return text if mended == document else json.dumps(mended, ensure_ascii=False)
+
+
+def _clean_all(value: Any) -> Any:
+    match value:
+        case str():
+            return storable(value)
+        case list():
+            return [_clean_all(item) for item in cast("list[Any]", value)]
+        case dict():
+            return {storable(key): _clean_all(item) for key, item in cast("dict[str, Any]", value).items()}
+        case _:
+            return value
+
+
+def is_object(text: str) -> bool:
+    """Whether the text is one complete JSON object."""
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,82 @@
+"""What every model is: one method, plain data in, plain data out."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from megaagent.events import Struct, ToolCall, Usage
+
+
+class ToolSpec(Struct, frozen=True):
+    """A tool as it is offered to a model; `parameters` is a JSON Schema object."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class ChatMessage(Struct, frozen=True):
+    """One entry of a conversation.
+
+    Attributes:
+        calls: of an assistant message, the tool calls that it made.
+        call_id: of a tool message, the call that it answers.
+        reasoning: of an assistant message, what a provider wants sent back.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
+    text: str
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str | None = None
+    reasoning: str = ""
+
+
+class ModelRequest(Struct, frozen=True):
+    """One call, in no vendor's words.
+
+    Attributes:
+        model: the provider's own name of the model, without the provider.
+        max_output: completion tokens that the provider must not pass.
+        deadline: seconds that one attempt may take.
+    """
+
+    model: str
+    messages: tuple[ChatMessage, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    max_output: int = 8192
+    temperature: float | None = None
+    deadline: float = 600.0
+
+
+class ModelResponse(Struct, frozen=True):
+    """One answer.
+
+    Attributes:
+        finish: "stop", "tool_calls" or "length".
+        model: the name that the provider answered under.
+        repairs: what had to be mended to make the answer valid.
+    """
+
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    finish: str = "stop"
+    model: str = ""
+    reasoning: str = ""
+    repairs: tuple[str, ...] = ()
+
+
+class Model(Protocol):
+    """Anything that answers a request: an adapter, a wrapper around one, a simulation."""
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        """Answer the request once.
+
+        Raises:
+            ModelError: with the fault that says what is to be done about it.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...

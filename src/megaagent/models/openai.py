@@ -1,0 +1,233 @@
+"""Chat completions over HTTP: OpenAI and the many servers that speak its protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from megaagent.errors import ConfigurationError, ModelError
+from megaagent.events import Struct, Usage, storable
+from megaagent.models.chat import Answer, Piece, Quirks, RequestEncoder, decode_piece
+from megaagent.models.contract import ModelRequest, ModelResponse
+from megaagent.models.faults import Secrets, error_inside, error_of_answer
+from megaagent.models.limits import Limits, read_limits
+from megaagent.models.sse import EventStream
+from megaagent.models.tokens import request_tokens, text_tokens
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class SessionSettings(Struct, frozen=True):
+    """How an adapter uses the network.
+
+    Attributes:
+        connections: at most so many at once; a gate in front keeps to less.
+        connect: seconds to reach the server.
+        stall: seconds without a byte after which a stream that has begun is given up.
+        answer_bytes: the longest answer that is read.
+        proxies: use the proxy that the environment names, except for this machine.
+    """
+
+    connections: int = 2000
+    connect: float = 20.0
+    stall: float = 90.0
+    answer_bytes: int = 64 << 20
+    proxies: bool = True
+
+
+class OpenAIModel:
+    """A model behind `POST {base_url}/chat/completions`.
+
+    Args:
+        base_url: up to and including the version, such as `https://api.openai.com/v1`.
+        key: sent as the quirks say; None for servers that ask for none.
+        stream: ask for the answer piece by piece, so that a stall is noticed before the deadline.
+        quirks: how the provider departs from the common protocol.
+        headers: sent with every request.
+        limits: told what each answer's headers say about rate limits.
+
+    Raises:
+        ConfigurationError: the URL or the key cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None = None,
+        *,
+        stream: bool = True,
+        quirks: Quirks | None = None,
+        headers: Mapping[str, str] | None = None,
+        settings: SessionSettings | None = None,
+        limits: Callable[[Limits], None] | None = None,
+    ):
+        quirks = quirks or Quirks()
+        self._url, self._host = _endpoint(base_url)
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream" if stream else "application/json",
+            "Accept-Encoding": "identity",  # a compressing proxy would hold back the pieces of a stream
+            **(headers or {}),
+            **_credentials(key, quirks.key_header),
+        }
+        self._secrets = Secrets(key.strip() if key else None)
+        self._settings = settings or SessionSettings()
+        self._limits = limits
+        self._encoder = RequestEncoder(quirks, stream=stream)
+        self._decoder = msgspec.json.Decoder(Piece)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        """Answer the request once, within its deadline.
+
+        Raises:
+            ModelError: of every fault; the text never holds the key.
+        """
+        answer = Answer()
+        body = self._encoder.encode(request)
+        try:
+            async with self._deadline(request.deadline) as still_alive, self._post(body) as reply:
+                if self._limits and (limits := read_limits(reply.headers)):
+                    self._limits(limits)
+                chunks = self._chunks(reply, still_alive)
+                if reply.status != 200:
+                    raise error_of_answer(reply.status, reply.headers, await _joined(chunks), self._secrets)
+                whole = await self._read(reply, chunks, answer)
+        except aiohttp.ClientPayloadError as error:
+            raise ModelError("broken", f"{self._host}: the answer was cut: {self._told(error)}") from None
+        except aiohttp.ServerTimeoutError as error:
+            raise ModelError("timeout", f"{self._host}: {self._told(error)}".replace(" ssl:default", "")) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise ModelError("connection", f"{self._host}: {self._told(error)}".replace(" ssl:default", "")) from None
+        response = answer.response(whole=whole)
+        return response if answer.counted else _counted_here(request, response)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @asynccontextmanager
+    async def _deadline(self, seconds: float) -> AsyncGenerator[Callable[[], None]]:
+        """Ends what is inside after `seconds`, or when it has not called the given function for the stall time."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        stall = self._settings.stall
+        limit = asyncio.timeout_at(end)
+        try:
+            async with limit:
+                yield lambda: limit.reschedule(min(end, loop.time() + stall))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            late = loop.time() >= end
+            what = f"no whole answer within {seconds:g} s" if late else f"nothing came for {stall:g} s within an answer"
+            raise ModelError("timeout", f"{self._host}: {what}") from None
+
+    @asynccontextmanager
+    async def _post(self, body: bytes) -> AsyncGenerator[aiohttp.ClientResponse]:
+        # No redirects: one would take the key and the conversation to another place.
+        session = self._open()
+        async with session.post(self._url, data=body, headers=self._headers, allow_redirects=False) as reply:
+            yield reply
+
+    def _open(self) -> aiohttp.ClientSession:
+        """The one session, made inside the loop that uses it."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._settings.connections),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=self._settings.proxies and urlsplit(self._url).hostname not in _LOOPBACK,
+            )
+        return self._session
+
+    async def _chunks(self, reply: aiohttp.ClientResponse, still_alive: Callable[[], None]) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in reply.content.iter_any():
+            still_alive()
+            size += len(chunk)
+            if size > self._settings.answer_bytes:
+                raise ModelError("broken", f"{self._host}: an answer of over {self._settings.answer_bytes} bytes")
+            yield chunk
+
+    async def _read(self, reply: aiohttp.ClientResponse, chunks: AsyncIterator[bytes], answer: Answer) -> bool:
+        """Collect the answer, by what came and not by what was asked; returns whether its end was seen."""
+        if reply.content_type == "text/event-stream":
+            return await self._read_stream(chunks, answer)
+        body = await _joined(chunks)
+        if reply.content_type == "text/html" or body.lstrip()[:1] == b"<":
+            text = storable(self._secrets.hide(body[:120].decode("utf-8", "replace")))
+            raise ModelError("broken", f"{self._host} sent a web page; is the base URL right? {text!r}", status=200)
+        self._take(body, answer)
+        return True
+
+    async def _read_stream(self, chunks: AsyncIterator[bytes], answer: Answer) -> bool:
+        stream = EventStream()
+        async for chunk in chunks:
+            for data in stream.feed(chunk):
+                if data.startswith(b"[DONE]"):
+                    await _drain(chunks)
+                    return True
+                self._take(data, answer)
+        for data in stream.finish():
+            if data.startswith(b"[DONE]"):
+                return True
+            self._take(data, answer)
+        return False
+
+    def _take(self, data: bytes, answer: Answer) -> None:
+        error = answer.add(decode_piece(data, self._decoder))
+        if error is not None:
+            raise error_inside(error, self._secrets)
+
+    def _told(self, error: BaseException) -> str:
+        return self._secrets.hide(str(error) or type(error).__name__)[:300]
+
+
+async def _joined(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read the end of a body whose content is known, so that its connection can be used again; not for long."""
+    with suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(0.5):
+            async for _ in chunks:
+                pass
+
+
+def _counted_here(request: ModelRequest, response: ModelResponse) -> ModelResponse:
+    """The answer with our own estimate of its usage: a call that nobody counted must not look free."""
+    said = [response.text, response.reasoning, *(call.name + call.arguments for call in response.calls)]
+    usage = Usage(prompt=request_tokens(request), completion=sum(map(text_tokens, said)))
+    note = "the provider told no usage; it is an estimate"
+    return msgspec.structs.replace(response, usage=usage, repairs=(*response.repairs, note))
+
+
+def _endpoint(base_url: str) -> tuple[str, str]:
+    """The full URL, and the host by which messages name it (an URL may hold a password)."""
+    try:
+        parts = urlsplit(base_url.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = parts = None
+    if parts is None or parts.scheme not in ("http", "https") or not host:
+        raise ConfigurationError("--base-url: give an address such as http://localhost:8000/v1")
+    path = parts.path.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
+    return parts._replace(path=path).geturl(), f"{host}:{port}" if port else host
+
+
+def _credentials(key: str | None, header: str) -> dict[str, str]:
+    if not key or not key.strip():
+        return {}
+    key = key.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError("the key has characters that no key can have; was it copied whole?")
+    return {header: f"Bearer {key}" if header == "Authorization" else key}

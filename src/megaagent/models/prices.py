@@ -1,0 +1,70 @@
+"""What a call costs, in US dollars."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from megaagent.errors import ConfigurationError
+from megaagent.events import Struct, Usage
+
+SIMULATED_AS: Final = "openai:gpt-4.1"  # the model whose price and speed simulated models are given
+
+# Our provider names -> those of genai-prices. Servers of one's own have no price per token that anyone could know.
+_KNOWN: Final = {"openai": "openai", "azure": "azure", "openrouter": "openrouter", "deepseek": "deepseek"}
+
+
+class Price(Struct, frozen=True):
+    """US dollars per million tokens; `cached` is for the part of the prompt that came from the provider's cache."""
+
+    prompt: float
+    completion: float
+    cached: float | None = None
+
+    def cost(self, usage: Usage) -> float:
+        cached = self.prompt if self.cached is None else self.cached
+        fresh = max(0, usage.prompt - usage.cached)
+        return (fresh * self.prompt + usage.cached * cached + usage.completion * self.completion) / 1e6
+
+
+def parse_price(text: str) -> Price:
+    """Read `IN:OUT` or `IN:OUT:CACHED`, dollars per million tokens.
+
+    Raises:
+        ConfigurationError: it is not of that form, or a number is negative.
+    """
+    try:
+        numbers = [float(part) for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 3) or not all(0 <= number < float("inf") for number in numbers):
+        raise ConfigurationError(
+            f"--price {text!r}: give dollars per million tokens as IN:OUT or IN:OUT:CACHED, for example 2:8:0.5"
+        )
+    return Price(*numbers)
+
+
+def cost_of(usage: Usage, model: str, price: Price | None = None) -> float | None:
+    """The cost of one call, or None when the price of the model is not known.
+
+    Args:
+        usage: what the provider counted; an estimate gives an estimated cost.
+        model: `provider:name`. A simulated model is given the price of `SIMULATED_AS`; whoever shows the figure says
+            that it is a simulated cost.
+        price: the user's own price, which takes precedence.
+    """
+    if price is not None:
+        return price.cost(usage)
+    provider, _, name = model.partition(":")
+    if provider == "sim":
+        provider, _, name = SIMULATED_AS.partition(":")
+    if provider not in _KNOWN:
+        return None
+    import genai_prices  # takes a third of a second to import, and many commands need no price
+
+    tokens = genai_prices.Usage(
+        input_tokens=usage.prompt, cache_read_tokens=usage.cached, output_tokens=usage.completion
+    )
+    try:
+        return float(genai_prices.calc_price(tokens, name, provider_id=_KNOWN[provider]).total_price)
+    except LookupError:
+        return None

@@ -1,0 +1,261 @@
+"""An OpenAI-compatible server before any model, on this machine only.
+
+It lets every client, ours and others, be tested and measured against the same simulated organization.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
+
+import msgspec
+from aiohttp import web
+
+from megaagent.errors import Fault, ModelError
+from megaagent.events import Struct, ToolCall, Usage
+from megaagent.models.contract import ChatMessage, Model, ModelRequest, ModelResponse, ToolSpec
+
+# How each fault is told: status, type and code, as OpenAI does where it does.
+_TOLD: Final[dict[Fault, tuple[int, str, str | None]]] = {
+    "connection": (502, "server_error", None),
+    "timeout": (504, "server_error", "timeout"),
+    "rate_limit": (429, "requests", "rate_limit_exceeded"),
+    "overloaded": (503, "server_error", "overloaded"),
+    "no_money": (429, "insufficient_quota", "insufficient_quota"),
+    "unauthorized": (401, "invalid_request_error", "invalid_api_key"),
+    "not_found": (404, "invalid_request_error", "model_not_found"),
+    "bad_request": (400, "invalid_request_error", None),
+    "context_overflow": (400, "invalid_request_error", "context_length_exceeded"),
+    "refused": (400, "invalid_request_error", "content_filter"),
+    "broken": (502, "server_error", None),
+    "empty": (502, "server_error", None),
+}
+_PIECE: Final = 64  # characters in one event of a stream
+_BODY: Final = 64 << 20
+
+
+class Billed(Struct, frozen=True):
+    """One answered call, as the provider's books have it."""
+
+    model: str
+    usage: Usage
+    time: float  # seconds since 1970
+
+
+class _Function(msgspec.Struct):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    arguments: str = "{}"
+
+
+class _Tool(msgspec.Struct):
+    function: _Function
+    id: str = ""
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+    tool_calls: list[_Tool] | None = None
+    tool_call_id: str | None = None
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool = False
+
+
+class _Body(msgspec.Struct):
+    model: str
+    messages: list[_Message]
+    tools: list[_Tool] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+
+
+class SimServer:
+    """Serves models at `POST /v1/chat/completions` and `GET /v1/models`, between `async with` and its end.
+
+    Args:
+        models: by the name under which they are asked for.
+        key: if given, the bearer token that a caller must send.
+        port: 0 takes any that is free.
+
+    Attributes:
+        bill: every call that was answered, also when the caller had gone by then.
+    """
+
+    def __init__(self, models: Mapping[str, Model], *, key: str | None = None, port: int = 0):
+        self._models = dict(models)
+        self._key = key
+        self._port = port
+        self._runner: web.AppRunner | None = None
+        self._decoder = msgspec.json.Decoder(_Body)
+        self._tools = msgspec.json.Encoder()
+        self._known_tools: dict[bytes, tuple[ToolSpec, ...]] = {}
+        self._numbers = itertools.count(1)
+        self.bill: list[Billed] = []
+
+    @property
+    def url(self) -> str:
+        """The base URL for clients, version included."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    async def __aenter__(self) -> SimServer:
+        app = web.Application(client_max_size=_BODY)
+        app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_get("/v1/models", self._list)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _list(self, request: web.Request) -> web.Response:
+        if not self._may(request):
+            return _refusal(ModelError("unauthorized", "the key is missing or wrong"))
+        models = [{"id": name, "object": "model", "created": 0, "owned_by": "megaagent"} for name in self._models]
+        return _json({"object": "list", "data": models})
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        try:
+            if not self._may(request):
+                raise ModelError("unauthorized", "the key is missing or wrong")
+            body = self._read(await request.read())
+            if body.model not in self._models:
+                raise ModelError("not_found", f"the model {body.model!r} does not exist")
+            response = await self._models[body.model].complete(self._request(body))
+        except ModelError as error:
+            return _refusal(error)
+        self.bill.append(Billed(body.model, response.usage, time.time()))
+        name = response.model or body.model
+        head = {"id": f"chatcmpl-{next(self._numbers)}", "created": int(time.time()), "model": name}
+        if body.stream:
+            options = body.stream_options or _StreamOptions()
+            return await _stream(request, head, response, include_usage=options.include_usage)
+        return _json({**head, "object": "chat.completion", **_whole(response)})
+
+    def _may(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "")
+        return self._key is None or hmac.compare_digest(given.encode(), f"Bearer {self._key}".encode())
+
+    def _read(self, data: bytes) -> _Body:
+        try:
+            return self._decoder.decode(data)
+        except ValueError as error:
+            raise ModelError("bad_request", f"the body is not a valid request: {error}") from None
+
+    def _request(self, body: _Body) -> ModelRequest:
+        limit = body.max_completion_tokens or body.max_tokens or 8192
+        messages = tuple(map(_message, body.messages))
+        return ModelRequest(body.model, messages, self._tools_of(body.tools), limit, body.temperature)
+
+    def _tools_of(self, tools: list[_Tool] | None) -> tuple[ToolSpec, ...]:
+        """The offered tools; equal ones are one tuple, which what comes after can recognise at once."""
+        if not tools:
+            return ()
+        encoded = self._tools.encode(tools)
+        if encoded not in self._known_tools:
+            if len(self._known_tools) >= 64:
+                self._known_tools.clear()
+            functions = [tool.function for tool in tools]
+            self._known_tools[encoded] = tuple(
+                ToolSpec(each.name, each.description or "", each.parameters or {}) for each in functions
+            )
+        return self._known_tools[encoded]
+
+
+def _message(message: _Message) -> ChatMessage:
+    role = {"developer": "system", "function": "tool"}.get(message.role, message.role)
+    if role not in ("system", "user", "assistant", "tool"):
+        raise ModelError("bad_request", f"unknown role {message.role!r}")
+    content = message.content or ""
+    if not isinstance(content, str):
+        content = "".join(str(part.get("text") or "") for part in content)
+    calls = tuple(ToolCall(each.id, each.function.name, each.function.arguments) for each in message.tool_calls or ())
+    return ChatMessage(cast("Any", role), content, calls, message.tool_call_id)
+
+
+def _whole(response: ModelResponse) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": response.text or None, "refusal": None}
+    if response.calls:
+        message["tool_calls"] = [_wire_call(call) for call in response.calls]
+    choice = {"index": 0, "message": message, "finish_reason": response.finish, "logprobs": None}
+    return {"choices": [choice], "usage": _wire_usage(response.usage)}
+
+
+def _wire_call(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _wire_usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
+async def _stream(
+    request: web.Request, head: dict[str, Any], response: ModelResponse, *, include_usage: bool
+) -> web.StreamResponse:
+    reply = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+    head = {**head, "object": "chat.completion.chunk"}
+    events = [{**head, "choices": [choice]} for choice in _pieces(response)]
+    if include_usage:
+        events.append({**head, "choices": [], "usage": _wire_usage(response.usage)})
+    try:
+        await reply.prepare(request)
+        for event in events:
+            await reply.write(b"data: " + msgspec.json.encode(event) + b"\n\n")
+            await asyncio.sleep(0)  # so that the pieces of many streams mix, as they do on a network
+        await reply.write(b"data: [DONE]\n\n")
+        await reply.write_eof()
+    except ConnectionResetError:
+        pass  # the caller has gone; the call is billed all the same
+    return reply
+
+
+def _pieces(response: ModelResponse) -> Iterator[dict[str, Any]]:
+    yield _delta({"role": "assistant", "content": ""})
+    for start in range(0, len(response.text), _PIECE):
+        yield _delta({"content": response.text[start : start + _PIECE]})
+    for index, call in enumerate(response.calls):
+        first = {**_wire_call(call), "index": index, "function": {"name": call.name, "arguments": ""}}
+        yield _delta({"tool_calls": [first]})
+        for start in range(0, len(call.arguments), _PIECE):
+            part = {"index": index, "function": {"arguments": call.arguments[start : start + _PIECE]}}
+            yield _delta({"tool_calls": [part]})
+    yield _delta({}, response.finish)
+
+
+def _delta(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+
+
+def _json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(document), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def _refusal(error: ModelError) -> web.Response:
+    status, kind, code = _TOLD[error.fault]
+    headers = {} if error.retry_after is None else {"Retry-After": f"{error.retry_after:g}"}
+    return _json(
+        {"error": {"message": error.detail, "type": kind, "param": None, "code": code}}, status=status, headers=headers
+    )
