@@ -1,0 +1,1 @@
+"""One agent: its conversation, its prompts, what its recruiter must tell it."""

@@ -1,0 +1,212 @@
+"""What each agent's model is sent: the shared prefix, the role, the conversation, and the status that is not kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from megaagent import events as ev
+from megaagent.agent.conversation import Conversation
+from megaagent.agent.prompts import Prompts
+from megaagent.errors import ModelError
+from megaagent.events import BOSS, AgentId, Event, Fact, Message, MessageId, Record, name_of, superior_of
+from megaagent.models.contract import ChatMessage
+from megaagent.organization.limits import Limits
+from megaagent.organization.members import Member
+from megaagent.organization.state import State
+from megaagent.organization.voices import Append, Question, Voices
+
+AWAKE = 2_000  # conversations kept in memory; the others are read back from the journal when needed
+UNSUMMARIZED = ("context_overflow", "refused", "broken", "empty", "bad_request")  # going on without is all there is
+CHARACTERS_PER_TOKEN = 4  # of prose and code, for deciding when a conversation is long
+
+
+class Reader(Protocol):
+    """The part of a journal's reader that contexts need."""
+
+    def records(
+        self, after: int = 0, *, agent: AgentId | None = None, kinds: Sequence[type[Event]] | None = None
+    ) -> Iterator[Record]: ...
+
+
+class Contexts:
+    """The conversations of a run's agents.
+
+    Args:
+        read: opens the journal for reading.
+        budget_line: words on what is left to spend.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        prompts: Prompts,
+        limits: Limits,
+        read: Callable[[], Reader],
+        append: Append,
+        budget_line: Callable[[], str],
+    ):
+        self._state = state
+        self._prompts = prompts
+        self._limits = limits
+        self._read = read
+        self._append = append
+        self._budget_line = budget_line
+        self._prefix = ChatMessage("system", prompts.text("rules"))
+        self._conversations: OrderedDict[AgentId, Conversation] = OrderedDict()
+        self._roles: dict[AgentId, ChatMessage] = {}
+        self._answers: dict[AgentId, ev.ModelAnswered] = {}
+        self._mail: dict[MessageId, Message] = {}  # read by calls in flight
+
+    def take_in(self, record: Record) -> None:
+        """Keep the conversations that are in memory up to date; to be called for every committed fact."""
+        match record.event:
+            case ev.AgentRecruited() as recruited:
+                self._roles[recruited.id] = self._role(recruited)
+                return
+            case ev.CallIntended(purpose="step", mail=ids):
+                self._keep_mail(record.agent, ids)
+            case ev.ModelAnswered() as answer if record.agent in self._state.members:
+                self._answers[record.agent] = answer
+            case ev.AgentRetired(id=id):
+                self._conversations.pop(id, None)
+                self._answers.pop(id, None)
+                return
+            case _:
+                pass
+        conversation = self._conversations.get(record.agent)
+        if conversation is not None:
+            conversation.apply(record)
+        if isinstance(record.event, ev.ModelAnswered):
+            member = self._state.members.get(record.agent)
+            for id in member.carried if member is not None else ():
+                self._mail.pop(id, None)
+
+    def messages(self, member: Member) -> tuple[ChatMessage, ...]:
+        """The whole request but for the status, with the mail that waits."""
+        conversation = self._conversation(member.id)
+        return (self._prefix, self._role_of(member.id), *conversation.with_mail(member.inbox))
+
+    def last_answer(self, agent: AgentId) -> ev.ModelAnswered | None:
+        """The agent's newest answer."""
+        if agent not in self._answers:
+            for record in self._read().records(agent=agent, kinds=[ev.ModelAnswered]):
+                assert isinstance(record.event, ev.ModelAnswered)
+                self._answers[agent] = record.event
+        return self._answers.get(agent)
+
+    def status(self, member: Member) -> str:
+        """What changes from step to step: sent last, never kept."""
+        lines = ["<status>"]
+        if member.checklist:
+            lines += [f"[{'x' if item.done else ' '}] {item.text}" for item in member.checklist]
+        for below in self._state.subordinates(member.id):
+            stand = ", ".join(sorted({self._state.debts[id].status for id in below.owes})) or "settled"
+            lines.append(f"{name_of(below.id)}: {stand}")
+        if member.program is not None:
+            lines.append("your program is running")
+        if member.disputed:
+            lines.append(f"conflicts to settle: {', '.join(member.disputed)}")
+        lines += [self._budget_line(), "</status>"]
+        return "\n".join(lines)
+
+    async def compact_if_needed(self, member: Member, voices: Voices, *, overflowed: bool = False) -> None:
+        """Replace a conversation that has become too long, or runs in a loop, by a summary that the agent writes.
+
+        Args:
+            overflowed: the provider has said that it is too long, whatever we counted.
+        """
+        conversation = self._conversation(member.id)
+        counted = conversation.characters >= self._limits.context * CHARACTERS_PER_TOKEN
+        long = counted or (overflowed and conversation.last_step > 0)
+        if not long and not self._state.habits_of(member.id).refresh:
+            return
+        step = conversation.last_step
+        messages = (self._prefix, self._role_of(member.id), *conversation.messages)
+
+        def prepare() -> Question:
+            return Question(member.id, member.step, "summary", messages, self._prompts.text("summary"))
+
+        try:
+            answer = self._bought_summary(member) or await voices.ask("summarizer", prepare)
+        except ModelError as error:
+            if error.fault not in UNSUMMARIZED:
+                raise
+            summary = f"(the older part could not be summarized: {error.fault}; use recall)"
+        else:
+            summary = answer.text if answer is not None else ""
+        await self._append([Fact(member.id, member.step, ev.ContextCompacted(step, self._rebuilt(member) + summary))])
+
+    def _bought_summary(self, member: Member) -> ev.ModelAnswered | None:
+        """The summary that an engine paid for and died before it was used."""
+        bought = None
+        for record in self._read().records(agent=member.id, kinds=[ev.ModelAnswered, ev.ContextCompacted]):
+            match record.event:
+                case ev.ModelAnswered(call=call) as answer if call == f"{member.id}#{member.step}/summary":
+                    bought = answer
+                case ev.ContextCompacted():
+                    bought = None
+                case _:
+                    pass
+        return bought
+
+    def _rebuilt(self, member: Member) -> str:
+        """What no summary may lose, from the journal: debts as they stand."""
+        debts = [self._state.debts[id] for id in member.owes]
+        return "".join(f"You owe {name_of(debt.creditor)}: {debt.task} ({debt.status}).\n" for debt in debts)
+
+    def _conversation(self, agent: AgentId) -> Conversation:
+        conversation = self._conversations.get(agent)
+        if conversation is None:
+            conversation = Conversation(self._find)
+            for record in self._read().records(agent=agent):
+                conversation.apply(record)
+            self._conversations[agent] = conversation
+            if len(self._conversations) > AWAKE:
+                self._put_one_to_rest()
+        self._conversations.move_to_end(agent)
+        return conversation
+
+    def _put_one_to_rest(self) -> None:
+        for agent in self._conversations:
+            if not self._state.members[agent].acting:
+                del self._conversations[agent]
+                return
+
+    def _role_of(self, agent: AgentId) -> ChatMessage:
+        role = self._roles.get(agent)
+        if role is None:
+            for record in self._read().records(kinds=[ev.AgentRecruited]):
+                if isinstance(record.event, ev.AgentRecruited):
+                    self._roles.setdefault(record.event.id, self._role(record.event))
+            role = self._roles[agent]
+        return role
+
+    def _role(self, recruited: ev.AgentRecruited) -> ChatMessage:
+        template = "boss" if recruited.id == BOSS else "member"
+        text = self._prompts.fill(
+            template,
+            name=name_of(recruited.id),
+            path=recruited.id,
+            description=recruited.description,
+            superior=name_of(superior_of(recruited.id) or ""),
+            prompt=recruited.prompt,
+        )
+        return ChatMessage("system", text)
+
+    def _keep_mail(self, agent: AgentId, ids: tuple[MessageId, ...]) -> None:
+        member = self._state.members.get(agent)
+        for message in member.inbox if member is not None else ():
+            if message.id in ids:
+                self._mail[message.id] = message
+
+    def _find(self, id: MessageId) -> Message:
+        """A message that was read earlier. Its id begins with the agent in whose facts it stands."""
+        message = self._mail.get(id)
+        if message is not None:
+            return message
+        for record in self._read().records(agent=id.partition("#")[0], kinds=[ev.MessageSent]):
+            if isinstance(record.event, ev.MessageSent) and record.event.message.id == id:
+                return record.event.message
+        raise LookupError(f"message {id} is not in the journal")

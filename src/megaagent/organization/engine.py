@@ -1,0 +1,323 @@
+"""The organization at work: the scheduler's loop.
+
+decide   what follows from the state, and which agents may take a step (pure functions)
+do       steps, each a task of its own; verification when the boss has handed in
+record   every effect is a fact in the journal; the state is folded from it, and so decides again
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from megaagent import events as ev
+from megaagent.clock import Clock
+from megaagent.errors import ModelError
+from megaagent.events import BOSS, ENGINE, AgentId, Fact, Record
+from megaagent.organization.budget import Exhausted, Ledger
+from megaagent.organization.contexts import Contexts
+from megaagent.organization.decide import due, follow_up, notice, retire, runnable, settled, stalled
+from megaagent.organization.digest import StateDigest
+from megaagent.organization.limits import Limits
+from megaagent.organization.monitors import Caps, overtaken, watch
+from megaagent.organization.programs import Programs
+from megaagent.organization.state import State
+from megaagent.organization.step import NeedsPerson, Steps
+from megaagent.organization.verification import Verification
+
+DIGEST_EVERY = 256  # facts
+OUTSIDE = (ev.FileCommitted, ev.ProgramEnded, ev.ModelAnswered, ev.CallFailed, ev.CallRetried, ev.AgentRetired)
+TOLD_AT = 0.8  # share of a cap at which agents are told
+
+Append = Callable[[Sequence[Fact], Sequence[bytes]], Awaitable[Sequence[Record]]]
+
+
+class Organization:
+    """Runs the agents of one run to a named end.
+
+    Args:
+        append: puts facts into the journal, durably; the organization is then told through `take_in`.
+        epoch: which engine this is, for ids of the engine's own mail.
+        attended: a person can act on a paused run while it is paused; otherwise it ends as `paused`.
+    """
+
+    def __init__(self, state: State, limits: Limits, clock: Clock, append: Append, epoch: int, *, attended: bool):
+        self.state = state
+        self.limits = limits
+        self._clock = clock
+        self._append = append
+        self._epoch = epoch
+        self._attended = attended
+        self._digest = StateDigest(state)
+        self._since_digest = 0
+        self._steps: dict[AgentId, asyncio.Task[None]] = {}
+        self._asked: dict[AgentId, float] = {}  # since when steps have been waiting for their model call
+        self._served = 0.0  # since when the call had waited that, of all calls begun, was asked for last
+        self._verifying: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._ending: ev.RunEnded | None = None
+        self._bug: BaseException | None = None
+        self._mail = 0
+        self._background: set[asyncio.Task[Any]] = set()
+        self._leaving = {member.id for member in state.members.values() if member.retired is not None}
+
+    def furnish(
+        self, contexts: Contexts, steps: Steps, programs: Programs, verification: Verification, ledger: Ledger
+    ) -> None:
+        """Give it the parts that need it, or each other, to exist."""
+        self._contexts = contexts
+        self._stepper = steps
+        self._programs = programs
+        self._verification = verification
+        self._ledger = ledger
+
+    # -- record -------------------------------------------------------------------------------------------------
+
+    async def append(self, facts: Sequence[Fact], blobs: Sequence[bytes] = ()) -> None:
+        """Put facts into the journal; when this returns the state has them.
+
+        An agent that leaves takes no effect any more from the moment on at which its leaving is on its way into the
+        journal; what is outside already (files, answers that were paid for) is still recorded.
+        """
+        facts = [fact for fact in facts if fact.agent not in self._leaving or isinstance(fact.event, OUTSIDE)]
+        self._leaving.update(fact.event.id for fact in facts if isinstance(fact.event, ev.AgentRetired))
+        if facts:
+            await self._append(facts, blobs)
+
+    def take_in(self, records: Sequence[Record]) -> None:
+        """Fold committed facts, in the journal's order, and let the loop look at what they change."""
+        for record in records:
+            self._contexts.take_in(record)
+            if isinstance(record.event, ev.CallIntended):
+                self._served = max(self._served, self._asked.pop(record.agent, 0.0))
+            self.state.apply(record)
+        self._since_digest += len(records)
+        self._changed.set()
+
+    def new_id(self, agent: AgentId) -> str:
+        """An id for the engine's own mail to an agent."""
+        self._mail += 1
+        return f"{agent}#0.{self._epoch}.{self._mail}"
+
+    # -- decide -------------------------------------------------------------------------------------------------
+
+    async def live(self) -> ev.RunEnded:
+        """Run to the end; returns how it ended, which is then the journal's last fact."""
+        self.state.touched.update(self.state.members)
+        try:
+            while self._ending is None and self._bug is None:
+                self._changed.clear()
+                if not await self._decide():
+                    self._begin_steps()
+                    await self._settle()
+            if self._bug is not None:
+                raise self._bug
+            assert self._ending is not None
+            return await self._end(self._ending)
+        finally:
+            await self._stop_everything(grace=0.0)
+
+    def end(self, status: ev.Status, reason: str, gaps: tuple[str, ...] = ()) -> None:
+        """Let the run end now, with this status; work in flight is called off after the grace."""
+        if self._ending is None:
+            text = next((self.state.debts[id].report for id in self.state.members[BOSS].owes), "")
+            self._ending = ev.RunEnded(status, reason, text, self.state.run.head, gaps)
+            self._changed.set()
+
+    async def _decide(self) -> bool:
+        """Let the engine's own consequences become facts, serially, so that each follows from the one before."""
+        state = self.state
+        touched, now = set(state.touched), self._clock.now()
+        touched |= {m.id for m in state.live() if m.waiting and (when := due(state, m)) is not None and when <= now}
+        facts = follow_up(state, touched, self.limits, now, self.new_id)
+        if not facts and state.run.paused is None:
+            caps = Caps(self._ledger.tokens, self._ledger.cost)
+            facts = watch(state, touched, self.limits, caps, self.new_id) or self._let_pass()
+        if self._since_digest >= DIGEST_EVERY:
+            facts.append(self._digested())
+        if facts:
+            # What was touched is looked at again: its consequences may have consequences.
+            await self.append(facts)
+            return True
+        await self._call_off_retired()
+        return False
+
+    def _let_pass(self) -> list[Fact]:
+        """Agents whose call is overtaken by calls that were asked for much later ask anew, before all others."""
+        late = self._served - 60 * self.limits.starving_minutes
+        starving = [agent for agent in sorted(self._stepper.at_the_gate) if self._asked.get(agent, late) < late]
+        for agent in starving:
+            del self._asked[agent]
+            self._steps[agent].cancel()
+        return overtaken(starving, self.limits)
+
+    def _digested(self) -> Fact:
+        self._since_digest = 0
+        return Fact(ENGINE, 0, ev.StateDigested(self.state.position, self._digest.value()))
+
+    # -- do -----------------------------------------------------------------------------------------------------
+
+    def _begin_steps(self) -> None:
+        state = self.state
+        touched, state.touched = state.touched, set()
+        if self._ledger.out_of_time(self._clock.now()):
+            self.end("exhausted", f"the wall time of {self._ledger.seconds:g} s is used up")
+            return
+        for agent in sorted(touched):
+            member = state.members[agent]
+            if agent not in self._steps and runnable(state, member):
+                task = asyncio.create_task(self._stepper.take(agent), name=f"step {agent}")
+                self._steps[agent] = task
+                self._asked[agent] = self._clock.now()
+                task.add_done_callback(lambda task, agent=agent: self._step_done(agent, task))
+        boss = state.members[BOSS]
+        if boss.retired is not None:
+            self.end("failed", f"the boss has failed: {boss.retired}")
+            return
+        if self._verifying is None and state.run.paused is None and settled(state):
+            self._verifying = asyncio.create_task(self._verify(), name="verification")
+            self._verifying.add_done_callback(self._work_done)
+        self._tell_of_budget()
+
+    async def _settle(self) -> None:
+        """Wait until something changes or is due; when nothing ever will, see to it that the run goes on or ends."""
+        state = self.state
+        self._assert_nobody_is_forgotten()
+        waiting = [member for member in state.live() if member.waiting]
+        timed = any(member.waiting.timed and not state.halted_above(member.id) for member in waiting if member.waiting)
+        idle = not self._steps and self._verifying is None and not self._programs.agents()
+        if idle and state.run.paused is not None and not (self._attended or state.run.held):
+            self.end("paused", state.run.paused)
+        elif idle and not timed and not self._anybody_is_held():
+            await self._stalled()
+        else:
+            ends = (due(state, member) for member in waiting)
+            await self._something(until=min((end for end in ends if end is not None), default=None))
+
+    def _assert_nobody_is_forgotten(self) -> None:
+        """An agent that may act has its step scheduled. If not, a wake-up was lost: a bug, and loud."""
+        if self._ending is not None:
+            return
+        for member in self.state.live():
+            scheduled = member.id in self._steps or member.id in self.state.touched
+            if (member.going or member.inbox) and not scheduled and runnable(self.state, member):
+                raise AssertionError(f"lost wake-up: {member.id} may act and has no step scheduled")
+
+    async def _something(self, until: float | None) -> None:
+        """Wait for a change, or for the first of `until` and the end of the run's wall time."""
+        now = self._clock.now()
+        left = self._ledger.seconds_left(now)
+        bounds = [bound for bound in (left, None if until is None else max(0.0, until - now)) if bound is not None]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(bounds, default=None)):
+                await self._changed.wait()
+
+    def _anybody_is_held(self) -> bool:
+        """Whether a person holds the run or a part of it that owes something."""
+        state = self.state
+        owing = (member.id for member in state.live() if member.owes)
+        return any(state.paused_above(agent) and not state.halted_above(agent) for agent in owing)
+
+    async def _stalled(self) -> None:
+        facts = stalled(self.state, self.limits, self.new_id)
+        if not facts:
+            self.end("failed", "no debt is open and nothing was handed in")
+            return
+        await self.append(facts)
+        if all(isinstance(fact.event, ev.AgentNudged) and fact.event.action == "fail" for fact in facts):
+            self.end("stalled", "nobody could act, and the boss did not go on after being nudged")
+
+    def _tell_of_budget(self) -> None:
+        """At 80 % of a cap the boss is told, once; everybody sees what is left in the status of each step."""
+        boss = self.state.members[BOSS]
+        if self._ledger.share_used() < TOLD_AT or "budget 80 %" in boss.told:
+            return
+        text = "80 % of the budget is used. Bring the work to an end: finish what is begun, begin nothing new."
+        nudge = Fact(ENGINE, 0, ev.AgentNudged(BOSS, "budget 80 %", "nudge", text))
+        self._in_background(self.append([nudge, notice(BOSS, text, self.new_id)]))
+
+    async def _verify(self) -> None:
+        try:
+            ending = await self._verification.round()
+        except ModelError as error:
+            self._pause(f"the verifier cannot be asked: {error}")
+            return
+        if ending is not None:
+            self._ending = self._ending or ending
+
+    def _step_done(self, agent: AgentId, task: asyncio.Task[None]) -> None:
+        del self._steps[agent]
+        self._asked.pop(agent, None)
+        self.state.touched.add(agent)
+        self._work_done(task)
+
+    def _work_done(self, task: asyncio.Task[None]) -> None:
+        if task is self._verifying:
+            self._verifying = None
+        self._changed.set()
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exhausted):
+            self.end("exhausted", str(error))
+        elif isinstance(error, NeedsPerson):
+            self._pause(str(error))
+        elif error is not None and self._bug is None:
+            self._bug = error  # loud: the loop raises it
+
+    def _pause(self, reason: str) -> None:
+        if self.state.run.paused is None and self._ending is None:
+            self._in_background(self.append([Fact(ENGINE, 0, ev.RunPaused(reason))]))
+
+    async def _call_off_retired(self) -> None:
+        """Agents that have left stop at once: their calls and their programs."""
+        for agent, task in list(self._steps.items()):
+            if self.state.members[agent].retired is not None:
+                task.cancel()
+        for agent in self._programs.agents():
+            if agent in self.state.members and self.state.members[agent].retired is not None:
+                await self._programs.stop(agent)
+
+    def _in_background(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    async def _end(self, ending: ev.RunEnded) -> ev.RunEnded:
+        await self._stop_everything(self.limits.grace if ending.status != "completed" else 0.0)
+        facts = [
+            Fact(member.id, member.step, ev.ProgramEnded(member.program, None, cut=("stopped",)))
+            for member in self.state.members.values()
+            if member.program is not None
+        ]
+        if ending.status == "completed":
+            for below in self.state.subordinates(BOSS):
+                facts += retire(self.state, below.id, "the run is completed")
+        elif ending.status == "exhausted":
+            facts += self._hand_in_as_it_is(ending.reason)
+        if facts:
+            await self.append(facts)
+        await self.append([self._digested()])
+        # Not the state's head: facts of commits may be recorded in another order than the commits were made.
+        head = await self._verification.head()
+        ending = ev.RunEnded(ending.status, ending.reason, ending.text, head, ending.gaps)
+        await self.append([Fact(ENGINE, 0, ending)])
+        return ending
+
+    def _hand_in_as_it_is(self, reason: str) -> list[Fact]:
+        """At the cap the work is handed in without a model."""
+        debts = tuple(debt.id for debt in self.state.debts_of(BOSS, "open"))
+        report = f"Handed in by the engine as it is: {reason}."
+        return [Fact(BOSS, self.state.members[BOSS].step, ev.WorkReported(debts, report, forced=True))] if debts else []
+
+    async def _stop_everything(self, grace: float) -> None:
+        """Let calls in flight come home for `grace` seconds, then call them off; kill programs."""
+        tasks = [*self._steps.values(), *([self._verifying] if self._verifying else [])]
+        if tasks and grace > 0:
+            await asyncio.wait(tasks, timeout=grace)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *self._background, return_exceptions=True)
+        await self._programs.close()
