@@ -1,0 +1,201 @@
+"""Joins the parts of an engine: every protocol that a lower room declares is met here by a higher one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+
+from megaagent import __version__
+from megaagent import events as ev
+from megaagent.agent.prompts import Prompts
+from megaagent.clock import Clock
+from megaagent.disk import Disk
+from megaagent.events import BOSS, ENGINE, Fact, Struct, Tier
+from megaagent.journal import Journal
+from megaagent.models.gate import Gate
+from megaagent.organization.budget import Ledger
+from megaagent.organization.contexts import Contexts
+from megaagent.organization.engine import Organization
+from megaagent.organization.files import FilesPart
+from megaagent.organization.memory import Memory
+from megaagent.organization.own import OwnPart
+from megaagent.organization.people import Names, PeoplePart
+from megaagent.organization.programs import Programs, ProgramsPart
+from megaagent.organization.questions import Questions
+from megaagent.organization.state import State
+from megaagent.organization.step import Steps
+from megaagent.organization.turns import TurnPart
+from megaagent.organization.verification import Acceptance, Verification
+from megaagent.organization.voices import Voice, Voices
+from megaagent.organization.work import Work
+from megaagent.runtimes.contract import Handle, Runtime
+from megaagent.sandboxes.contract import Execution, Process, Program
+from megaagent.settings import Settings
+from megaagent.tools import Tool, toolbox
+from megaagent.tools import desk as desks
+from megaagent.workspace import Workspace
+
+
+class Parts(Struct, frozen=True):
+    """What an engine is made of.
+
+    Attributes:
+        voices, gates: the models by tier, and who may call each now.
+        tools: the user's own.
+        acceptance: the executed checks of the deliverable.
+        disk: what waits, and tells, when the run's folder cannot be written; without it such a failure ends the run.
+        inline: nothing runs in threads (virtual time).
+    """
+
+    run: str
+    settings: Settings
+    clock: Clock
+    journal: Journal
+    workspace: Workspace
+    runtime: Runtime
+    voices: Mapping[Tier, Voice]
+    gates: Mapping[str, Gate]
+    tools: Sequence[Tool | Callable[..., Any]] = ()
+    acceptance: Acceptance | None = None
+    disk: Disk | None = None
+    inline: bool = False
+
+
+def assemble(parts: Parts) -> tuple[Organization, Questions]:
+    """An organization ready to live, with the state that the journal tells so far.
+
+    Raises:
+        ConfigurationError: a tool or a prompt of the user's cannot be used.
+    """
+    settings, journal, clock, workspace = parts.settings, parts.journal, parts.clock, parts.workspace
+    limits = settings.limits
+    state = State()
+    reader = journal.reader()
+    for record in reader.records():
+        state.apply(record)
+    boxed = toolbox(parts.tools)
+    prompts = Prompts(Path(settings.prompts) if settings.prompts else None)
+    organization = Organization(state, limits, clock, journal.append, journal.epoch, attended=settings.attended)
+    ledger = Ledger(state, settings.budget)
+    contexts = Contexts(state, prompts, limits, lambda: reader, organization.append, lambda: budget_line(ledger, state))
+    random = Random(settings.simulation.seed)
+    voices = Voices(
+        parts.voices,
+        parts.gates,
+        parts.runtime,
+        ledger,
+        organization.append,
+        clock,
+        retry=settings.retry,
+        deadline=60 * limits.step_minutes,
+        random=random,
+    )
+    programs = Programs(
+        parts.runtime,
+        organization.append,
+        organization.new_id,
+        limits=settings.sandbox.limits,
+        packages=settings.sandbox.packages,
+    )
+    questions = Questions(settings.attended, limits.question_minutes)
+    names = Names(state)
+    blocking = run_inline if parts.inline else parts.disk.patiently if parts.disk else asyncio.to_thread
+    searcher = journal.reader()  # its own, since it is used from threads
+    memory = Memory(lambda: searcher, blocking)
+
+    def desk(work: Work) -> Mapping[type, object]:
+        return {
+            desks.People: PeoplePart(work, limits, names, questions.ask),
+            desks.Files: FilesPart(work, limits, workspace, parts.run, blocking),
+            desks.Programs: ProgramsPart(work, limits, programs, workspace, parts.run, blocking),
+            desks.Own: OwnPart(work, memory.recall),
+            desks.Turn: TurnPart(work, limits),
+        }
+
+    async def start(program: Program, revision: str) -> Process:
+        bounded = Program(program.command, program.stdin, settings.sandbox.limits, program.packages)
+        return Trial(await parts.runtime.start(bounded, revision))
+
+    steps = Steps(state, contexts, voices, boxed, desk, limits, organization.append, clock.now, organization.new_id)
+    verification = Verification(
+        state,
+        voices,
+        workspace,
+        prompts,
+        limits,
+        organization.append,
+        blocking,
+        lambda: reader,
+        parts.acceptance,
+        start,
+    )
+    organization.furnish(contexts, steps, programs, verification, ledger)
+    journal.listen(organization.take_in)
+    return organization, questions
+
+
+def first_facts(
+    run: str,
+    goal: str,
+    model: str,
+    simulated: bool,
+    settings: Settings,
+    revision: str,
+    *,
+    scenario: str | None = None,
+    source: str | None = None,
+) -> list[Fact]:
+    """How every run begins: the goal is the boss's role, its debt to the engine, and its first mail."""
+    told = msgspec.json.encode(settings).decode()
+    began = ev.RunStarted(run, goal, model, simulated, told, __version__, scenario, source, revision)
+    words = "Reach the goal that your role states."
+    assignment = ev.Message(f"{BOSS}#0.0.0", ev.PERSON, (BOSS,), words, "assignment")
+    return [
+        Fact(ENGINE, 0, began),
+        Fact(ENGINE, 0, ev.AgentRecruited(BOSS, "the boss", goal, "boss")),
+        Fact(ENGINE, 0, ev.AssignmentOpened(f"{ENGINE}#0.0", BOSS, ENGINE, "the goal of the run")),
+        Fact(BOSS, 0, ev.MessageSent(assignment)),
+    ]
+
+
+def budget_line(ledger: Ledger, state: State) -> str:
+    """What is left to spend, in words for agents."""
+    left: list[str] = []
+    if ledger.cost:
+        left.append(f"${max(0.0, ledger.cost - state.run.cost):.2f} of ${ledger.cost:.2f}")
+    if ledger.tokens:
+        used = state.run.usage.prompt + state.run.usage.completion
+        left.append(f"{max(0, ledger.tokens - used):,} of {ledger.tokens:,} tokens")
+    return f"left for the whole run: {' and '.join(left) or 'no cap'}"
+
+
+async def run_inline(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run what blocks here and now: in virtual time nothing may happen meanwhile."""
+    return function(*arguments)
+
+
+class Trial:
+    """A program of a check on its own copy of the deliverable; the copy goes when the program has ended."""
+
+    def __init__(self, handle: Handle):
+        self._handle = handle
+
+    async def send(self, text: str) -> None:
+        await self._handle.send(text)
+
+    async def read(self, quiet: float, patience: float) -> tuple[str, bool]:
+        return await self._handle.read(quiet, patience)
+
+    async def stop(self) -> None:
+        await self._handle.close()
+
+    async def wait(self) -> Execution:
+        try:
+            return await self._handle.wait()
+        finally:
+            await self._handle.close()

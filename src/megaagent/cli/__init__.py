@@ -1,0 +1,127 @@
+"""The command line: one file per command, imported when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from megaagent import __version__
+from megaagent.cli.exits import BUG, CONFIGURATION, INTERRUPTED, READER_GONE, code_of
+from megaagent.cli.words import complain
+from megaagent.errors import MegaAgentError
+
+COMMANDS: Final = {
+    "run": "Give an organization of agents a goal, and watch it.",
+    "resume": "Go on with a run that was stopped, cut off, or exhausted.",
+    "fork": "Begin another run from any point of one.",
+    "ps": "List the runs, newest first.",
+    "tree": "Show a run's agents, and how each stands.",
+    "show": "Print what a run's journal holds, one fact per line.",
+    "logs": "Print one agent's conversation.",
+    "report": "Print a run's report.",
+    "replay": "Prove that a run's journal, state and files are one.",
+    "check-journal": "Say whether a run's journal is as it was written.",
+    "repair": "Save what can be saved of a damaged run, in a copy.",
+    "send": "Write to an agent of a run that is going on.",
+    "answer": "Answer a question that an agent has asked.",
+    "pause": "Let a run begin nothing new.",
+    "unpause": "Let a paused run go on.",
+    "stop": "End a run; it can be resumed.",
+    "budget": "Set new caps of a run that is going on.",
+    "patch": "Print what a run changed, as a patch for git apply.",
+    "fetch": "Bring a run's result into a Git repository, as a branch.",
+    "serve-sim": "Serve a simulated model at an OpenAI-compatible address.",
+}
+
+# Typer may carry its own copy of click, so the base of its usage errors is taken from one that it exports.
+_USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__bases__[0]
+
+
+def main() -> None:
+    """The console entry: runs one command and leaves with its exit code."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  # closed before we began: nobody listens
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that lacks a character shows "?"
+    sys.exit(_guarded(sys.argv[1:]))
+
+
+def _guarded(arguments: Sequence[str]) -> int:
+    """Run a command; every failure becomes an exit code and, on standard error, one line that says what to do."""
+    try:
+        code = _call(arguments or ["--help"])
+        sys.stdout.flush()
+    except _USAGE_ERROR as error:
+        complain(_usage(error))
+        return CONFIGURATION
+    except MegaAgentError as error:
+        complain(str(error))
+        return code_of(error)
+    except BrokenPipeError:
+        # What reads our output has gone (`| head`). Nothing may be flushed to it when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        complain("this is a fault in MegaAgent itself; please report it with the lines above")
+        return BUG
+    return code
+
+
+def _call(arguments: Sequence[str]) -> int:
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    command = typer.main.get_command(application(chosen))
+    code = command.main(args=list(arguments), prog_name="megaagent", standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+def application(chosen: str | None = None) -> typer.Typer:
+    """The whole command line, in which only the chosen command is imported; the others are there to be listed."""
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="One goal in plain words, a whole organization of LLM agents, one tested deliverable.",
+        epilog="Begin with a rehearsal that asks no model:  megaagent run --scenario gobang",
+    )
+    app.callback()(_common)
+    for name, summary in COMMANDS.items():
+        if name == chosen:
+            module = import_module(f"megaagent.cli.{name.replace('-', '_')}")
+            app.command(name, help=f"{summary}\n\n{module.HELP}", short_help=summary)(module.command)
+        else:
+            app.command(name, help=summary)(_listed)
+    return app
+
+
+def _tell(version: bool) -> None:
+    if version:
+        print(f"megaagent {__version__}")
+        raise typer.Exit
+
+
+def _common(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and leave.", is_eager=True, callback=_tell
+    ),
+) -> None:
+    pass
+
+
+def _listed() -> None:
+    """Stands for a command that was not chosen."""
+
+
+def _usage(error: Any) -> str:
+    context = error.ctx
+    where = context.command_path if context is not None else "megaagent"
+    return f"{error.format_message().rstrip('.')}. See: {where} --help"

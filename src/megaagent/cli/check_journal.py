@@ -1,0 +1,34 @@
+"""megaagent check-journal: is a run's journal as it was written?"""
+
+from __future__ import annotations
+
+from megaagent.cli.options import RunName, Runs, chosen_run
+
+HELP = """\b
+Example:
+  megaagent check-journal
+
+\b
+Every row is held against the one before it, every content against its name,
+every write against the workspace. Exit code 1 names the first bad row;
+what stands before it is saved by: megaagent repair"""
+
+
+def command(run: RunName = None, runs: Runs = None) -> int:
+    from megaagent.cli.exits import BUG
+    from megaagent.cli.options import how_to_name
+    from megaagent.cli.words import clean, plural, program
+    from megaagent.repair import check
+
+    folder = chosen_run(run, runs)
+    found = check(folder)
+    print(f"run {folder.id}")
+    print(f"{plural(found.rows, 'row')} good")
+    for problem in found.problems:
+        print(f"PROBLEM: {clean(problem)}")
+    if found.problems:
+        print(f"what is good can be saved in a copy: {program()} repair {how_to_name(folder)}")
+        return BUG
+    print(f"{plural(found.writes, 'write')} found in the workspace as they were written")
+    print("the journal is whole, to the run's end" if found.ended else "the journal is whole; the run has not ended")
+    return 0

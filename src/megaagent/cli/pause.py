@@ -1,0 +1,27 @@
+"""megaagent pause: let a run begin nothing new."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from megaagent.cli.options import RunName, Runs
+
+HELP = """\b
+Examples:
+  megaagent pause
+  megaagent pause 20261121-0931
+
+Calls in flight come home; go on with: megaagent unpause"""
+
+
+def command(
+    run: RunName = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="For the record.")] = "",
+    runs: Runs = None,
+) -> int:
+    from megaagent.cli.asking import tell
+    from megaagent.control import Request
+
+    return tell(run, runs, Request("pause", text=reason))

@@ -1,0 +1,34 @@
+"""megaagent repair: what can be saved of a damaged run, as a new run."""
+
+from __future__ import annotations
+
+from megaagent.cli.options import RunName, Runs, chosen_run
+
+HELP = """\b
+Example:
+  megaagent repair
+
+\b
+The damaged run is only read. Beside it a new one is made of the rows before
+the first bad one, and of the files as these rows have them; what was lost is
+said. The new run can be resumed."""
+
+
+def command(run: RunName = None, runs: Runs = None) -> int:
+    import asyncio
+
+    from megaagent.cli.options import how_to_name, shown
+    from megaagent.cli.words import clean, plural, program
+    from megaagent.repair import repair
+
+    folder = chosen_run(run, runs)
+    saved = asyncio.run(repair(folder))
+    print(f"run {folder.id}: {clean(saved.problem)}")
+    print(f"saved: {plural(saved.rows, 'row')}, in {shown(saved.folder.path)}")
+    print(f"lost: {plural(saved.lost, 'row')}, {plural(len(saved.dropped), 'commit')}")
+    for revision in saved.dropped:
+        print(f"  commit {revision}; it remains in {shown(folder.workspace)}")
+    if saved.adopted:
+        print(f"kept for the steps that made them: {plural(len(saved.adopted), 'commit')}")
+    print(f"go on with: {program()} resume {how_to_name(saved.folder)}")
+    return 0

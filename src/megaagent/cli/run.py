@@ -1,0 +1,162 @@
+"""megaagent run: a goal, from a line to a deliverable."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from megaagent.cli.exits import table
+from megaagent.cli.options import (
+    BaseUrl,
+    Json,
+    MaxCost,
+    MaxTime,
+    MaxTokens,
+    Model,
+    Plain,
+    Price,
+    Quiet,
+    Runs,
+)
+from megaagent.errors import ConfigurationError
+
+LONGEST = 1 << 20  # bytes of a goal that are read at all
+
+HELP = f"""\b
+Examples:
+  megaagent run --scenario gobang
+  megaagent run "Write a Markdown to HTML converter with tests" \\
+      --model openai:gpt-4.1 --max-cost 5 --check "python -m pytest -q"
+  megaagent run --goal-file goal.md --model vllm:qwen3 --max-tokens 900000
+  cat goal.md | megaagent run - --model openai:gpt-4.1 --json
+
+\b
+Ctrl-C once ends the run in good order, twice leaves at once.
+Either can be resumed.
+
+\b
+Exit codes:
+{table()}"""
+
+
+def command(
+    goal: Annotated[
+        str | None, typer.Argument(metavar="GOAL", help="What is to be made, in plain words; - reads standard input.")
+    ] = None,
+    goal_file: Annotated[
+        str | None, typer.Option("--goal-file", metavar="FILE", help="Read the goal from a file; - is standard input.")
+    ] = None,
+    scenario: Annotated[
+        str | None, typer.Option("--scenario", metavar="NAME", help="A goal with its own acceptance check: gobang, ...")
+    ] = None,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    settings: Annotated[
+        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in a TOML file.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, such as limits.agents=50.")
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="PATH", help="A repository or folder to start from; it is not touched."),
+    ] = None,
+    runs: Runs = None,
+    max_cost: MaxCost = None,
+    max_tokens: MaxTokens = None,
+    max_time: MaxTime = None,
+    price: Price = None,
+    speed: Annotated[
+        float | None,
+        typer.Option("--speed", metavar="X", help="A simulated model's: 1 is as a real one, 0 at once."),
+    ] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option("--check", metavar="COMMAND", help="Must exit with 0 on the deliverable; may be given again."),
+    ] = None,
+    attended: Annotated[
+        bool, typer.Option("--attended", help="You are there: agents may ask you, and a pause waits for you.")
+    ] = False,
+    plain: Plain = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    from megaagent.cli.drive import drive
+    from megaagent.cli.views import Look
+    from megaagent.launch import start
+
+    words = _goal(goal, goal_file, scenario)
+    if words is not None and not words.strip():
+        raise ConfigurationError("the goal is empty: say in plain words what is to be made")
+    changes: dict[str, Any] = {
+        "budget.cost": max_cost,
+        "budget.tokens": max_tokens,
+        "budget.seconds": max_time,
+        "model.price": price,
+        "simulation.speed": speed,
+        "checks": check or None,
+        "attended": attended or None,
+    }
+    given = [(name, value) for name, value in changes.items() if value is not None]  # an absent option changes nothing
+    tree = _settings(settings, [*map(assignment, set_ or []), *given])
+    run = start(words, scenario=scenario, model=model, base_url=base_url, settings=tree, source=source, runs=runs)
+    return drive(run, Look(plain, json, quiet))
+
+
+def _goal(goal: str | None, goal_file: str | None, scenario: str | None) -> str | None:
+    """The goal from the one place that was named; standard input when none was and it is not a terminal."""
+    sources = {"GOAL": goal, "--goal-file": goal_file, "--scenario": scenario}
+    named = [name for name, value in sources.items() if value is not None]
+    if len(named) > 1:
+        raise ConfigurationError(f"{' and '.join(named)} exclude each other: give one of them")
+    if scenario is not None:
+        return None
+    if not named and sys.stdin.isatty():
+        raise ConfigurationError(
+            'there is no goal. Say it as in: megaagent run "Write a ..." --model openai:NAME; or rehearse without a '
+            "provider: megaagent run --scenario gobang"
+        )
+    if goal not in (None, "-"):
+        return goal
+    if goal_file in (None, "-"):
+        return _text(sys.stdin.buffer.read(LONGEST + 1), "standard input")
+    assert goal_file is not None
+    try:
+        with Path(goal_file).open("rb") as file:
+            return _text(file.read(LONGEST + 1), goal_file)
+    except OSError as error:
+        raise ConfigurationError(f"--goal-file {goal_file}: {error.strerror}") from error
+
+
+def _text(data: bytes, source: str) -> str:
+    if len(data) > LONGEST:
+        raise ConfigurationError(
+            f"{source}: over {LONGEST:,} bytes are too long for a goal; put the material into a folder and use --from"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{source}: not UTF-8 text at byte {error.start}") from error
+
+
+def _settings(file: Path | None, changes: list[tuple[str, Any]]) -> Any:
+    from megaagent.settings import Settings, changed, load
+
+    settings = load(file) if file is not None else Settings()
+    return changed(settings, dict(changes), "the command line")
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """One `--set`: its value is TOML where it can be, otherwise a string."""
+    import tomllib
+
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigurationError(f"--set {text!r}: write NAME=VALUE, such as --set limits.agents=50")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value.strip()

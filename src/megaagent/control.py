@@ -1,0 +1,224 @@
+"""What a person can do to a run, one call each; served on a private socket in the run's folder.
+
+One request per line of JSON, one answer per line. Only the owner of the run's folder can connect (mode 0600).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Generator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from megaagent import events as ev
+from megaagent.errors import RunError
+from megaagent.events import ENGINE, PERSON, Fact, Message, Struct, name_of, storable
+from megaagent.organization.engine import Organization
+from megaagent.organization.questions import Questions
+
+LONGEST = 1 << 20  # bytes of a request
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is asked of a run; `target` is an agent's name or a question's id."""
+
+    do: Literal["pause", "unpause", "stop", "send", "answer", "budget", "status"]
+    target: str = ""
+    text: str = ""
+    cost: float | None = None
+    tokens: int | None = None
+
+
+class Answer(Struct, frozen=True):
+    """What came of it, in words."""
+
+    ok: bool
+    text: str
+
+
+class Control:
+    """The calls that library, command line and dashboard share.
+
+    Every call that changes something is a fact (`HumanSpoke`) besides its effect.
+    """
+
+    def __init__(self, organization: Organization, questions: Questions):
+        self._organization = organization
+        self._questions = questions
+
+    async def pause(self, reason: str = "") -> str:
+        """No new step from now on; calls in flight come home."""
+        if self._organization.state.run.paused is not None:
+            raise RunError("the run is paused already")
+        await self._record(ev.RunPaused(reason or "paused by a person", "person"), action="pause", text=reason)
+        return "paused; go on with: megaagent unpause"
+
+    async def unpause(self) -> str:
+        """Go on."""
+        if self._organization.state.run.paused is None:
+            raise RunError("the run is not paused")
+        await self._record(ev.RunUnpaused(), action="unpause")
+        return "goes on"
+
+    async def stop(self, reason: str = "") -> str:
+        """End the run as `stopped`; it can be resumed."""
+        if self._organization.state.run.ending is not None:
+            raise RunError("the run has ended already")
+        await self._record(action="stop", text=reason)
+        self._organization.end("stopped", reason or "stopped by a person")
+        return "stopping"
+
+    async def send(self, agent: str, text: str) -> str:
+        """Write to an agent.
+
+        Raises:
+            RunError: nobody is called so, or the text is empty.
+        """
+        state = self._organization.state
+        id = state.names.get(agent) or (agent if agent in state.members else None)
+        if id is None or state.members[id].retired is not None:
+            there = ", ".join(sorted(name_of(member.id) for member in state.live()))
+            raise RunError(f"no agent {agent!r} is there; there are {there}")
+        if not text.strip():
+            raise RunError("the message is empty")
+        message = Message(self._organization.new_id(id), PERSON, (id,), text, "person")
+        await self._record(action="send", text=f"to {name_of(id)}", facts=[Fact(id, 0, ev.MessageSent(message))])
+        return f"delivered to {name_of(id)}"
+
+    async def answer(self, id: str, text: str) -> str:
+        """Answer a question that an agent has asked; the only open one when no id is given."""
+        open_ones = self._organization.state.run.questions
+        id = id or (open_ones[0] if len(open_ones) == 1 else "")
+        if not self._questions.answer(id, text):
+            raise RunError(f"no question {id!r} is open; open are: {', '.join(open_ones) or 'none'}")
+        await self._record(action="answer", text=text)
+        return "answered"
+
+    async def raise_budget(self, cost: float | None = None, tokens: int | None = None) -> str:
+        """Set new caps of money (US dollars) or tokens."""
+        run = self._organization.state.run
+        used = run.usage.prompt + run.usage.completion
+        if (cost is not None and cost <= run.cost) or (tokens is not None and tokens <= used):
+            raise RunError(f"that is below what is spent already (${run.cost:.4f}, {used:,} tokens)")
+        await self._record(ev.BudgetRaised(tokens, cost), action="budget")
+        return "the new budget holds"
+
+    def status(self) -> str:
+        """One line on how the run stands."""
+        run = self._organization.state.run
+        return f"{run.paused or run.status}: {run.agents} agents, {run.steps} steps, ${run.cost:.4f}"
+
+    async def do(self, request: Request) -> Answer:
+        """Carry out a request that came from outside."""
+        try:
+            text = await self._dispatch(replace(request, target=storable(request.target), text=storable(request.text)))
+        except RunError as error:
+            return Answer(False, str(error))
+        return Answer(True, text)
+
+    async def _dispatch(self, request: Request) -> str:
+        match request.do:
+            case "pause":
+                return await self.pause(request.text)
+            case "unpause":
+                return await self.unpause()
+            case "stop":
+                return await self.stop(request.text)
+            case "send":
+                return await self.send(request.target, request.text)
+            case "answer":
+                return await self.answer(request.target, request.text)
+            case "budget":
+                return await self.raise_budget(request.cost, request.tokens)
+            case "status":
+                return self.status()
+
+    async def _record(self, *events: ev.AnyEvent, action: str, text: str = "", facts: list[Fact] | None = None) -> None:
+        if self._organization.state.run.ending is not None:
+            raise RunError("the run has ended; megaagent resume goes on with it")
+        spoke = Fact(ENGINE, 0, ev.HumanSpoke(action, text))
+        await self._organization.append([spoke, *(Fact(ENGINE, 0, event) for event in events), *(facts or [])])
+
+
+class ControlServer:
+    """Serves a `Control` on the socket of a run's folder, from `start` to `close`."""
+
+    def __init__(self, control: Control, path: Path):
+        self._control = control
+        self._path = path
+        self._server: asyncio.Server | None = None
+        self._busy: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        self._path.unlink(missing_ok=True)
+        with reachable(self._path) as name:
+            listening = socket.socket(socket.AF_UNIX)
+            before = os.umask(0o177)
+            try:
+                listening.bind(name)
+            finally:
+                os.umask(before)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=LONGEST)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            for task in self._busy:
+                task.cancel()
+            await asyncio.gather(*self._busy, return_exceptions=True)
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._busy.add(task)
+        try:
+            while line := await reader.readline():
+                try:
+                    request = msgspec.json.decode(line, type=Request)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    answer = Answer(False, f"not a request: {error}")
+                else:
+                    answer = await self._control.do(request)
+                writer.write(msgspec.json.encode(answer) + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError):
+            pass  # the other side went away, or sent a line without end
+        finally:
+            self._busy.discard(task)
+            writer.close()
+
+
+async def ask(path: Path, request: Request) -> Answer:
+    """Send one request to a running engine.
+
+    Raises:
+        RunError: no engine listens there.
+    """
+    try:
+        with reachable(path) as name:
+            reader, writer = await asyncio.open_unix_connection(name)
+    except OSError as error:
+        raise RunError(f"the run is not going on ({error.strerror}); resume it with: megaagent resume") from error
+    try:
+        writer.write(msgspec.json.encode(request) + b"\n")
+        line = await reader.readline()
+    finally:
+        writer.close()
+    return msgspec.json.decode(line, type=Answer) if line else Answer(False, "the run ended before it answered")
+
+
+@contextlib.contextmanager
+def reachable(path: Path) -> Generator[str]:
+    """A short name for a socket in a folder whose path may be longer than the 107 bytes that sockets allow."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}" if len(os.fsencode(path)) > 100 else str(path)
+    finally:
+        os.close(folder)

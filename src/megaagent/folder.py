@@ -1,0 +1,130 @@
+"""A run's folder: its name, what lies where in it, and how runs are found.
+
+RUNS/                  "megaagent-runs" in the current folder, or $MEGAAGENT_RUNS
+  20261121-0931-gobang-3f9c/
+    journal.db         the run
+    workspace.git      the shared files, a bare repository
+    deliverable/       the result as plain files
+    report.md          what was done, for people
+    control.sock       where a running engine listens (mode 0600)
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+
+from megaagent.errors import ConfigurationError, RunError
+from megaagent.events import Struct
+
+JOURNAL = "journal.db"
+
+
+class RunFolder(Struct, frozen=True):
+    """The places in a run's folder."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        return self.path / JOURNAL
+
+    @property
+    def workspace(self) -> Path:
+        return self.path / "workspace.git"
+
+    @property
+    def deliverable(self) -> Path:
+        return self.path / "deliverable"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.md"
+
+    @property
+    def socket(self) -> Path:
+        return self.path / "control.sock"
+
+
+def runs_folder(given: Path | None, environ: Mapping[str, str]) -> Path:
+    """Where runs are kept."""
+    return given or Path(environ.get("MEGAAGENT_RUNS") or "megaagent-runs")
+
+
+def new_folder(runs: Path, title: str, now: float) -> RunFolder:
+    """Make the folder of a new run; never one that is there already.
+
+    Args:
+        title: a scenario's name or the goal, for the folder's name.
+        now: seconds since 1970.
+
+    Raises:
+        ConfigurationError: it cannot be made.
+    """
+    words = re.findall(r"[a-z0-9]+", title.lower())
+    slug = "-".join(words)[:32].strip("-") or "run"
+    stamp = datetime.fromtimestamp(now).astimezone().strftime("%Y%m%d-%H%M%S")
+    path = runs.absolute() / f"{stamp}-{slug}-{secrets.token_hex(2)}"
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        ignore = runs / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")  # runs made inside somebody's repository are not part of it
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot make a run's folder in {runs}: {error.strerror}. "
+            "Choose another place with --runs or MEGAAGENT_RUNS."
+        ) from error
+    return RunFolder(path)
+
+
+def find_run(runs: Path, name: str | None) -> RunFolder:
+    """The run of that name (or path, or beginning of a name); the latest when none is named.
+
+    Raises:
+        RunError: there is none, or the name fits several.
+    """
+    if name is not None and "/" in name:
+        return _checked(Path(name).absolute(), name)
+    there = sorted(path for path in _children(runs) if (path / JOURNAL).exists())
+    if name is None:
+        if not there:
+            raise RunError(f"there is no run in {runs} yet; start one with: megaagent run GOAL")
+        return RunFolder(there[-1].absolute())
+    fitting = [path for path in there if path.name == name] or [p for p in there if p.name.startswith(name)]
+    fitting = fitting or [path for path in there if name in path.name]
+    if len(fitting) == 1:
+        return RunFolder(fitting[0].absolute())
+    if fitting:
+        raise RunError(
+            f"{name!r} fits {len(fitting)} runs: {', '.join(path.name for path in fitting[:5])}; say more of it"
+        )
+    if (Path(name) / JOURNAL).exists():
+        return RunFolder(Path(name).absolute())
+    near = get_close_matches(name, [path.name for path in there], n=3, cutoff=0.4)
+    hint = f"; nearest: {', '.join(near)}" if near else ""
+    raise RunError(f"there is no run {name!r} in {runs}{hint}")
+
+
+def all_runs(runs: Path) -> list[RunFolder]:
+    """Every run in the folder, oldest first."""
+    return [RunFolder(path.absolute()) for path in sorted(_children(runs)) if (path / JOURNAL).exists()]
+
+
+def _children(runs: Path) -> list[Path]:
+    return [path for path in runs.iterdir() if path.is_dir()] if runs.is_dir() else []
+
+
+def _checked(path: Path, name: str) -> RunFolder:
+    if not (path / JOURNAL).exists():
+        raise RunError(f"{name} is not a run's folder: it has no {JOURNAL}")
+    return RunFolder(path)

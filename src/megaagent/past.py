@@ -1,0 +1,110 @@
+"""What a journal says before a run goes on from it, and what cannot be asked of a run with that past."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from megaagent import events as ev
+from megaagent.errors import ConfigurationError, RunError
+from megaagent.events import ENGINE, Fact, Record, Struct
+from megaagent.folder import RunFolder
+from megaagent.journal import open_reader
+from megaagent.organization.state import State
+from megaagent.settings import Settings
+
+CAPS = ("budget.tokens", "budget.cost", "budget.seconds")
+
+
+class Past(Struct, frozen=True):
+    """What a journal holds.
+
+    Attributes:
+        settings: that were last in force, but for caps that a person raised.
+    """
+
+    began: ev.RunStarted
+    settings: Settings
+    state: State
+
+
+def read_past(folder: RunFolder) -> Past:
+    """Fold a run's journal; nothing is changed.
+
+    Raises:
+        RunError: it cannot be read as the journal of a run.
+    """
+    reader = open_reader(folder.journal)
+    try:
+        return _folded(folder, reader.records())
+    finally:
+        reader.close()
+
+
+def _folded(folder: RunFolder, records: Iterable[Record]) -> Past:
+    state = State()
+    began: ev.RunStarted | None = None
+    settings = ""
+    for record in records:
+        if isinstance(record.event, ev.RunStarted | ev.RunForked):
+            settings = record.event.settings
+        if isinstance(record.event, ev.RunStarted):
+            began = record.event
+        elif began is None:
+            break
+        try:
+            state.apply(record)
+        except (LookupError, AssertionError, ValueError) as error:
+            kind = type(record.event).__name__
+            raise RunError(
+                f"{folder.journal}: fact {record.position} ({kind}) does not follow from those before it ({error!r}): "
+                "the journal is damaged; see megaagent check-journal, then megaagent repair"
+            ) from error
+    if began is None:
+        raise RunError(f"{folder.journal} does not begin as a run: it is damaged, or of something else")
+    try:
+        return Past(began, msgspec.json.decode(settings, type=Settings), state)
+    except msgspec.MsgspecError as error:
+        raise RunError(f"{folder.journal}: the run's settings cannot be read: {error}") from error
+
+
+def check_against(state: State, settings: Settings, changes: Mapping[str, Any]) -> None:
+    """Refuse settings that what has happened contradicts.
+
+    Args:
+        settings: with the changes in them.
+        changes: what is asked for, by dotted name.
+
+    Raises:
+        ConfigurationError: it names the setting, and what it must be at least.
+    """
+    run = state.run
+    used = run.usage.prompt + run.usage.completion
+    depth = max((member.id.count("/") + 1 for member in state.members.values()), default=1)
+    at_least = {
+        "budget.cost": (settings.budget.cost, run.cost, f"${run.cost:.4f} is spent already; give more"),
+        "budget.tokens": (settings.budget.tokens, used, f"{used:,} tokens are used already; give more"),
+        "budget.seconds": (
+            settings.budget.seconds,
+            run.active_seconds,
+            f"the run was at work for {run.active_seconds:.0f} s already; give more",
+        ),
+    }
+    for name, (asked, spent, why) in at_least.items():
+        if changes.get(name) is not None and asked is not None and asked <= spent:
+            raise ConfigurationError(f"{name} cannot be {asked:g}: {why}")
+    if settings.limits.agents < run.agents:
+        raise ConfigurationError(
+            f"limits.agents cannot be {settings.limits.agents}: the run has recruited {run.agents} already"
+        )
+    if settings.limits.depth < depth:
+        raise ConfigurationError(f"limits.depth cannot be {settings.limits.depth}: the run is {depth} levels deep")
+
+
+def new_caps(changes: Mapping[str, Any]) -> list[Fact]:
+    """The fact that new caps hold, when there are any."""
+    caps = {name.removeprefix("budget."): value for name, value in changes.items() if name in CAPS}
+    caps = {name: value for name, value in caps.items() if value is not None}
+    return [Fact(ENGINE, 0, ev.BudgetRaised(**caps))] if caps else []

@@ -1,0 +1,198 @@
+"""Gathers each room's own settings into one frozen tree, and reads it from a file."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from megaagent.errors import ConfigurationError
+from megaagent.events import Struct, Tier
+from megaagent.models.gate import GateSettings
+from megaagent.models.retry import RetrySettings
+from megaagent.organization.limits import Budget, Limits
+from megaagent.sandboxes.contract import Limits as ProgramLimits
+
+
+class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which model answers, and how it is reached. Keys are never part of settings: they come from the environment.
+
+    Attributes:
+        name: `provider:model` for every tier that `tiers` does not name.
+        base_url: of an OpenAI-compatible server.
+        price: dollars per million tokens, `IN:OUT[:CACHED]`; needed for a money cap when a price is unknown.
+    """
+
+    name: str | None = None
+    tiers: dict[Tier, str] = msgspec.field(default_factory=dict[Tier, str])
+    base_url: str | None = None
+    stream: bool = True
+    temperature: float | None = None
+    price: str | None = None
+
+
+class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where agents' programs run.
+
+    Attributes:
+        level: the weakest walls that are accepted; the strongest that hold are used.
+        packages: importable beside the standard library.
+    """
+
+    level: Literal["none", "landlock", "bubblewrap", "container", "microvm"] = "landlock"
+    packages: tuple[str, ...] = ("pytest",)
+    limits: ProgramLimits = ProgramLimits()
+
+
+class SimulationSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How simulated models answer; `speed` divides the time that a real model would take, 0 answers at once."""
+
+    speed: float = 2.5
+    seed: int = 0
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that a run can be told.
+
+    Attributes:
+        checks: commands that must exit with 0 on the deliverable, such as "python -m pytest -q".
+        prompts: a folder of prompts that replace ours.
+        attended: a person answers questions and may unpause.
+    """
+
+    model: ModelSettings = ModelSettings()
+    budget: Budget = Budget()
+    limits: Limits = Limits()
+    sandbox: SandboxSettings = SandboxSettings()
+    simulation: SimulationSettings = SimulationSettings()
+    gate: GateSettings = GateSettings()
+    retry: RetrySettings = RetrySettings()
+    durability: Literal["full", "normal", "off"] = "full"
+    checks: tuple[str, ...] = ()
+    prompts: str | None = None
+    attended: bool = False
+
+
+def load(path: Path) -> Settings:
+    """Read settings from a TOML file.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is not TOML, or a field is unknown or wrong; names line and field.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"settings file {path}: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"settings file {path}: {error}") from error
+    return from_tree(tree, f"settings file {path}", text)
+
+
+def from_tree(tree: Mapping[str, Any], source: str, text: str = "") -> Settings:
+    """Settings from plain data.
+
+    Args:
+        tree: nested by room.
+        source: where it came from, for errors; `text` is its source text, to find the line.
+
+    Raises:
+        ConfigurationError: a field is unknown or wrong.
+    """
+    unknown = _unknown_field(tree, Settings, ())
+    if unknown is not None:
+        field, allowed = unknown
+        raise ConfigurationError(
+            f"{source}{_line_of(text, field)}: unknown field {'.'.join(field)}; there are {', '.join(allowed)}"
+        )
+    try:
+        settings = msgspec.convert(tree, Settings, strict=True)
+    except msgspec.ValidationError as error:
+        problem, _, where = re.sub(r" - at `key` in `", " - at `", str(error)).partition(" - at `$")
+        field = tuple(part for part in re.split(r"[.\[\]`]+", where) if part and part != "...")
+        raise ConfigurationError(
+            f"{source}{_line_of(text, field)}: {'.'.join(field) or 'settings'}: {problem}"
+        ) from error
+    _sane(settings, source)
+    return settings
+
+
+def changed(settings: Settings, changes: Mapping[str, Any], source: str) -> Settings:
+    """The settings with some fields replaced, by dotted name; a change that is None changes nothing.
+
+    Raises:
+        ConfigurationError: a name or a value is wrong.
+    """
+    tree = msgspec.to_builtins(settings)
+    for name, value in changes.items():
+        if value is None:
+            continue
+        *rooms, field = name.split(".")
+        place = tree
+        for room in rooms:
+            place = place.setdefault(room, {})
+        place[field] = value
+    return from_tree(tree, source)
+
+
+def _sane(settings: Settings, source: str) -> None:
+    """Refuse values of the right type that make no sense."""
+    positive = {
+        "budget.cost": settings.budget.cost,
+        "budget.tokens": settings.budget.tokens,
+        "budget.seconds": settings.budget.seconds,
+        "limits.agents": settings.limits.agents,
+        "limits.depth": settings.limits.depth,
+        "limits.steps": settings.limits.steps,
+        "limits.output": settings.limits.output,
+    }
+    for name, value in positive.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigurationError(f"{source}: {name} must be more than 0, not {value}")
+    for command in settings.checks:
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise ConfigurationError(f"{source}: the check {command!r} cannot be split into words: {error}") from error
+        if not words:
+            raise ConfigurationError(f"{source}: a check is empty; give a command such as python -m pytest -q")
+    if not 0 <= settings.simulation.speed < math.inf:
+        raise ConfigurationError(f"{source}: simulation.speed must be 0 (at once) or more")
+
+
+def _unknown_field(tree: Any, kind: Any, path: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]] | None:
+    """The first field of the tree that the settings do not have, with those that they have there."""
+    if not isinstance(tree, Mapping) or not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return None
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for name, value in tree.items():  # pyright: ignore[reportUnknownVariableType]
+        if name not in fields:
+            return (*path, str(name)), list(fields)  # pyright: ignore[reportUnknownArgumentType]
+        deeper = _unknown_field(value, fields[name], (*path, str(name)))  # pyright: ignore[reportUnknownArgumentType]
+        if deeper is not None:
+            return deeper
+    return None
+
+
+def _line_of(text: str, field: tuple[str, ...]) -> str:
+    """The line of a TOML text that sets a field, as words, or nothing when it cannot be told."""
+    if not field or not text:
+        return ""
+    room = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\s*([\w.\s]+?)\s*\]", line)
+        if header:
+            room = header[1]
+        key = re.match(r"\s*([\w.-]+)\s*=", line)
+        names = [name for name in (room, key[1] if key else "") if name]
+        full = ".".join(names).split(".")
+        if full == list(field) or (key and full == list(field[: len(full)])):
+            return f", line {number}"
+    return ""
