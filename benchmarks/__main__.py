@@ -1,0 +1,23 @@
+"""Run one benchmark by name; its last line of output is one JSON object."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+BENCHMARKS = {
+    "gobang_ai": "benchmarks.gobang_ai",
+}
+
+
+def main() -> int:
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in BENCHMARKS:
+        problem = f"there is no benchmark {name!r}" if name else "name a benchmark"
+        print(f"{problem}; there are: {', '.join(sorted(BENCHMARKS))}", file=sys.stderr)
+        return 2
+    return importlib.import_module(BENCHMARKS[name]).main(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Long proofs: `python -m campaigns NAME [--full] [--seed S]`."""

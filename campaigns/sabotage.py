@@ -1,0 +1,119 @@
+"""Switches safeguards off, in the process that asks for it, to see whether the checker notices.
+
+A checker that finds nothing in a run whose safeguard is off would find nothing in a broken engine either.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+from campaigns.failpoints import put
+from megaagent.journal import ledger, lock, schema
+from megaagent.organization.voices import Voices
+from megaagent.organization.work import Work
+from megaagent.workspace import Workspace, store, workspace
+
+WINDOW = 0.04  # seconds between reading the branch and moving it, so that writers do meet
+
+
+def no_intent() -> None:
+    """Calls are paid for without a row that says so before."""
+
+    async def pass_over(*_: object) -> None: ...
+
+    put(Voices, "_intend", pass_over)
+
+
+def no_transaction() -> None:
+    """A step's last fact is recorded apart from the others."""
+    whole = Work.commit
+
+    async def commit(this: Any) -> None:
+        facts = this._facts
+        if len(facts) > 1:
+            this._facts = facts[:-1]
+            await whole(this)
+            this._facts = [*this._facts, *facts[-1:]]
+        await whole(this)
+
+    put(Work, "commit", commit)
+
+
+def no_lock() -> None:
+    """A second engine is let in."""
+    deaf = SimpleNamespace(flock=_nothing, LOCK_EX=0, LOCK_NB=0, LOCK_SH=0)
+    put(lock, "fcntl", deaf)
+
+
+def no_epoch() -> None:
+    """An engine writes after whatever is there, whoever wrote it."""
+
+    def catch_up(this: Any) -> None:
+        newest = "SELECT position, chain FROM record ORDER BY position DESC LIMIT 1"
+        this.position, this._chain = this._connection.execute(newest).fetchone() or (0, schema.START)
+
+    commit = ledger.Ledger._commit  # pyright: ignore[reportPrivateUsage]
+
+    def after_catching_up(this: Any, batch: Any) -> Any:
+        catch_up(this)
+        return commit(this, batch)
+
+    put(ledger.Ledger, "_check_epoch", _nothing)
+    put(ledger.Ledger, "_commit", after_catching_up)
+
+
+def no_queue() -> None:
+    """Writers of one engine are let through side by side, and are slow."""
+    inner = Workspace.__init__
+    advance = Workspace._advance  # pyright: ignore[reportPrivateUsage]
+
+    def init(this: Any, *args: Any, **named: Any) -> None:
+        inner(this, *args, **named)
+        this._writing = nullcontext()
+
+    def slowly(*args: Any) -> str:
+        time.sleep(WINDOW)
+        return advance(*args)
+
+    put(Workspace, "__init__", init)
+    put(Workspace, "_advance", slowly)
+
+
+def no_swap() -> None:
+    """The branch is set without a look at where it is."""
+
+    def move(repo: Any, old: object, new: object, durable: bool) -> None:
+        Path(repo.path, store.BRANCH).write_text(f"{new}\n")
+
+    put(workspace, "move_branch", move)
+
+
+def no_stable_ids() -> None:
+    """A message gets another id whenever its step is carried on."""
+
+    def new_id(this: Work) -> str:
+        return f"{this.agent}#{this.step}.{secrets.token_hex(4)}"
+
+    put(Work, "new_id", new_id)
+
+
+def _nothing(*_: object) -> None: ...
+
+
+SAFEGUARDS: Mapping[str, Callable[[], None]] = MappingProxyType(
+    {
+        "intent": no_intent,
+        "transaction": no_transaction,
+        "lock": no_lock,
+        "epoch": no_epoch,
+        "queue": no_queue,
+        "swap": no_swap,
+        "ids": no_stable_ids,
+    }
+)
