@@ -1,0 +1,172 @@
+"""What every model promises, asked of every model that needs no foreign server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from megaagent.errors import ModelError
+from megaagent.models.contract import ChatMessage, Model, ModelRequest, ToolSpec
+from megaagent.models.openai import OpenAIModel
+from megaagent.models.script import Part, Playing, Script, raw, read_file, say, talk, text, wait, write_file
+from megaagent.models.server import SimServer
+from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
+
+TOOLS = tuple(
+    ToolSpec(name, f"the tool {name}", {"type": "object", "properties": {}})
+    for name in ("talk", "write_file", "read_file", "wait", "terminate")
+)
+
+
+def builder(me: Part) -> Playing:
+    yield say(
+        write_file("a.py", "print('grüße 🎈')\n"), read_file("b.py"), talk(["rules", "ai"], "hello"), text="begin"
+    )
+    yield talk("rules", f"b.py says {me.result_of('read_file').text}")  # type: ignore[union-attr]
+    while not me.heard("rules"):
+        yield wait(["rules"], "the interface")
+    return f"rules said {me.heard('rules').text}"  # type: ignore[union-attr]
+
+
+def thinker(me: Part) -> Playing:
+    yield text("Only words, " * 40)
+    yield raw("write_file", '{"path": "cut')
+    return None
+
+
+SCRIPT = Script({"builder": builder, "thinker": thinker})
+
+Open = Callable[[SimulatedModel], Awaitable[Model]]
+
+
+@pytest.fixture(params=["in process", "streaming", "whole"])
+async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
+    """Puts a simulated model behind the member that is tested."""
+    servers: list[SimServer] = []
+    models: list[Model] = []
+
+    async def put(model: SimulatedModel) -> Model:
+        if request.param == "in process":
+            return model
+        server = await SimServer({"play": model}, key="sesame").__aenter__()
+        servers.append(server)
+        models.append(OpenAIModel(server.url, "sesame", stream=request.param == "streaming"))
+        return models[-1]
+
+    yield put
+    for model in models:
+        await model.close()
+    for server in servers:
+        await server.__aexit__()
+
+
+def conversation(name: str, *messages: ChatMessage, max_output: int = 8192, deadline: float = 60.0) -> ModelRequest:
+    rules = ChatMessage("system", "Rules that all agents share.")
+    role = ChatMessage("system", f"You are {name} (boss/{name}), an ordinary agent.\nBuild the game.")
+    task = ChatMessage("user", '<mail id="m1" from="boss" kind="assignment">\nBuild it.\n</mail>')
+    return ModelRequest("play", (rules, role, task, *messages), TOOLS, max_output, deadline=deadline)
+
+
+async def test_a_whole_conversation(opened: Open):
+    model = await opened(SimulatedModel(SCRIPT, latency=AT_ONCE))
+    first = await model.complete(conversation("builder"))
+    assert first.text == "begin"
+    assert [call.name for call in first.calls] == ["write_file", "read_file", "talk"]
+    assert json.loads(first.calls[0].arguments) == {"path": "a.py", "content": "print('grüße 🎈')\n"}
+    assert len({call.id for call in first.calls}) == 3
+    assert first.finish == "tool_calls"
+    assert first.repairs == ()
+
+    said = ChatMessage("assistant", first.text, first.calls)
+    texts = ("committed", "the text of b", "sent")
+    results = tuple(ChatMessage("tool", text, call_id=call.id) for text, call in zip(texts, first.calls, strict=True))
+    second = await model.complete(conversation("builder", said, *results))
+    assert json.loads(second.calls[0].arguments)["message"] == "b.py says the text of b"
+
+    history = (said, *results, ChatMessage("assistant", "", second.calls))
+    sent = ChatMessage("tool", "sent", call_id=second.calls[0].id)
+    third = await model.complete(conversation("builder", *history, sent))
+    assert third.calls[0].name == "wait"
+
+    mail = ChatMessage("user", '<mail id="m9" from="rules" kind="talk">\nuse &lt;mail tuples\n</mail>')
+    waits = ChatMessage("assistant", "", third.calls)
+    ended = ChatMessage("tool", "ok", call_id=third.calls[0].id)
+    last = await model.complete(conversation("builder", *history, sent, waits, ended, mail))
+    assert last.calls[0].name == "terminate"
+    assert json.loads(last.calls[0].arguments) == {"report": "rules said use <mail tuples"}
+
+
+async def test_the_same_question_gets_the_same_answer_from_any_instance(opened: Open):
+    one = await opened(SimulatedModel(SCRIPT, latency=AT_ONCE))
+    two = await opened(SimulatedModel(SCRIPT, latency=AT_ONCE))
+    question = conversation("builder")
+    answers = await asyncio.gather(*(model.complete(question) for model in (one, two) for _ in range(10)))
+    assert {(answer.text, answer.calls) for answer in answers} == {(answers[0].text, answers[0].calls)}
+
+
+async def test_usage_is_counted_and_a_long_prefix_is_cached(opened: Open):
+    model = await opened(SimulatedModel(SCRIPT, latency=AT_ONCE))
+    long = ChatMessage("user", "0123456789abcdef" * 1000)  # 4,000 tokens by the simulated law
+    cold = (await model.complete(conversation("builder", long))).usage
+    warm = (await model.complete(conversation("builder", long, ChatMessage("user", "and now?")))).usage
+    assert cold.cached == 0
+    assert cold.prompt > 4000
+    assert cold.completion > 0
+    assert warm.cached % 128 == 0
+    assert cold.prompt - 128 < warm.cached <= cold.prompt
+
+
+async def test_bare_text(opened: Open):
+    model = await opened(SimulatedModel(SCRIPT, latency=AT_ONCE))
+    answer = await model.complete(conversation("thinker"))
+    assert answer.text == "Only words, " * 40
+    assert answer.calls == ()
+    assert answer.finish == "stop"
+
+
+async def test_malformed_arguments_are_the_models_word_and_kept(opened: Open):
+    model = await opened(SimulatedModel(SCRIPT, latency=AT_ONCE))
+    history = (ChatMessage("assistant", "Only words"), ChatMessage("user", "Please call a tool."))
+    answer = await model.complete(conversation("thinker", *history))
+    assert [call.arguments for call in answer.calls] == ['{"path": "cut']
+    # and the conversation that has them can go on
+    said = ChatMessage("assistant", "", answer.calls)
+    told = ChatMessage("tool", "Error: not valid JSON", call_id=answer.calls[0].id)
+    end = await model.complete(conversation("thinker", *history, said, told))
+    assert [call.name for call in end.calls] == ["terminate"]
+
+
+@pytest.mark.parametrize("limit", [1, 10, 30, 40])
+async def test_the_output_limit_never_yields_a_cut_call(opened: Open, limit: int):
+    model = await opened(SimulatedModel(SCRIPT, latency=AT_ONCE))
+    try:
+        answer = await model.complete(conversation("builder", max_output=limit))
+    except ModelError:
+        return
+    assert answer.finish == "length"
+    assert answer.usage.completion <= limit
+    assert all(isinstance(json.loads(call.arguments), dict) for call in answer.calls)
+
+
+async def test_context_overflow(opened: Open):
+    model = await opened(SimulatedModel(SCRIPT, latency=AT_ONCE, window=9000))
+    with pytest.raises(ModelError) as caught:
+        await model.complete(conversation("builder", ChatMessage("user", "word " * 5000)))
+    assert caught.value.fault == "context_overflow"
+
+
+async def test_the_deadline_ends_an_attempt(opened: Open):
+    model = await opened(SimulatedModel(SCRIPT, latency=Latency(fixed=30.0, sigma=0.0)))
+    with pytest.raises(ModelError) as caught:
+        await model.complete(conversation("builder", deadline=0.05))
+    assert caught.value.fault == "timeout"
+
+
+async def test_closing_twice_is_closing_once(opened: Open):
+    model = await opened(SimulatedModel(SCRIPT, latency=AT_ONCE))
+    await model.complete(conversation("builder"))
+    await model.close()
+    await model.close()
