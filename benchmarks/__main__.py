@@ -7,6 +7,7 @@ import sys
 
 BENCHMARKS = {
     "gobang_ai": "benchmarks.gobang_ai",
+    "step": "benchmarks.step",
 }
 
 
