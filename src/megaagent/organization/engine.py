@@ -16,9 +16,10 @@ from megaagent import events as ev
 from megaagent.clock import Clock
 from megaagent.errors import ModelError
 from megaagent.events import BOSS, ENGINE, AgentId, Fact, Record
+from megaagent.organization.alarms import Alarms
 from megaagent.organization.budget import Exhausted, Ledger
 from megaagent.organization.contexts import Contexts
-from megaagent.organization.decide import due, follow_up, notice, retire, runnable, settled, stalled
+from megaagent.organization.decide import follow_up, notice, retire, runnable, settled, stalled
 from megaagent.organization.digest import StateDigest
 from megaagent.organization.limits import Limits
 from megaagent.organization.monitors import Caps, overtaken, watch
@@ -30,6 +31,7 @@ from megaagent.organization.verification import Verification
 DIGEST_EVERY = 256  # facts
 OUTSIDE = (ev.FileCommitted, ev.ProgramEnded, ev.ModelAnswered, ev.CallFailed, ev.CallRetried, ev.AgentRetired)
 TOLD_AT = 0.8  # share of a cap at which agents are told
+TICK = 1.0  # seconds of the run's clock between two looks at all that act
 
 Append = Callable[[Sequence[Fact], Sequence[bytes]], Awaitable[Sequence[Record]]]
 
@@ -60,6 +62,9 @@ class Organization:
         self._ending: ev.RunEnded | None = None
         self._bug: BaseException | None = None
         self._mail = 0
+        self._alarms = Alarms()  # of the waits of those who rest
+        self._ticked = 0.0
+        self._left: list[AgentId] = []  # have retired and may have calls under way
         self._background: set[asyncio.Task[Any]] = set()
         self._leaving = {member.id for member in state.members.values() if member.retired is not None}
 
@@ -92,6 +97,8 @@ class Organization:
             self._contexts.take_in(record)
             if isinstance(record.event, ev.CallIntended):
                 self._served = max(self._served, self._asked.pop(record.agent, 0.0))
+            elif isinstance(record.event, ev.AgentRetired):
+                self._left.append(record.event.id)
             self.state.apply(record)
         self._since_digest += len(records)
         self._changed.set()
@@ -129,12 +136,16 @@ class Organization:
     async def _decide(self) -> bool:
         """Let the engine's own consequences become facts, serially, so that each follows from the one before."""
         state = self.state
-        touched, now = set(state.touched), self._clock.now()
-        touched |= {m.id for m in state.live() if m.waiting and (when := due(state, m)) is not None and when <= now}
+        now = self._clock.now()
+        for agent in state.touched:
+            waiting = state.members[agent].waiting
+            self._alarms.set(agent, waiting.until if waiting is not None else None)
+        state.touched |= self._alarms.ring(now)
+        touched = set(state.touched)
         facts = follow_up(state, touched, self.limits, now, self.new_id)
         if not facts and state.run.paused is None:
             caps = Caps(self._ledger.tokens, self._ledger.cost)
-            facts = watch(state, touched, self.limits, caps, self.new_id) or self._let_pass()
+            facts = watch(state, touched, self.limits, caps, self.new_id) or self._tick(now)
         if self._since_digest >= DIGEST_EVERY:
             facts.append(self._digested())
         if facts:
@@ -143,6 +154,14 @@ class Organization:
             return True
         await self._call_off_retired()
         return False
+
+    def _tick(self, now: float) -> list[Fact]:
+        """Once in a while all that act are looked at, and not only what has changed."""
+        if now < self._ticked + TICK:
+            return []
+        self._ticked = now
+        self._assert_nobody_is_forgotten()
+        return self._let_pass()
 
     def _let_pass(self) -> list[Fact]:
         """Agents whose call is overtaken by calls that were asked for much later ask anew, before all others."""
@@ -184,16 +203,15 @@ class Organization:
     async def _settle(self) -> None:
         """Wait until something changes or is due; when nothing ever will, see to it that the run goes on or ends."""
         state = self.state
-        self._assert_nobody_is_forgotten()
-        waiting = [member for member in state.live() if member.waiting]
-        timed = any(member.waiting.timed and not state.halted_above(member.id) for member in waiting if member.waiting)
         idle = not self._steps and self._verifying is None and not self._programs.agents()
+        if idle:
+            self._assert_nobody_is_forgotten()
         if idle and state.run.paused is not None and not (self._attended or state.run.held):
             self.end("paused", state.run.paused)
-        elif idle and not timed and not self._anybody_is_held():
+        elif idle and not self._anybody_is_timed() and not self._anybody_is_held():
             await self._stalled()
         else:
-            ends = (due(state, member) for member in waiting)
+            ends = [self._alarms.next(), self._ticked + TICK if self._stepper.at_the_gate else None]
             await self._something(until=min((end for end in ends if end is not None), default=None))
 
     def _assert_nobody_is_forgotten(self) -> None:
@@ -213,6 +231,11 @@ class Organization:
         with suppress(TimeoutError):
             async with asyncio.timeout(min(bounds, default=None)):
                 await self._changed.wait()
+
+    def _anybody_is_timed(self) -> bool:
+        """Whether somebody waits for a time that it asked for itself, and may act when it has come."""
+        state = self.state
+        return any(m.waiting is not None and m.waiting.timed and not state.halted_above(m.id) for m in state.live())
 
     def _anybody_is_held(self) -> bool:
         """Whether a person holds the run or a part of it that owes something."""
@@ -271,8 +294,9 @@ class Organization:
 
     async def _call_off_retired(self) -> None:
         """Agents that have left stop at once: their calls and their programs."""
-        for agent, task in list(self._steps.items()):
-            if self.state.members[agent].retired is not None:
+        left, self._left = self._left, []
+        for agent in left:
+            if (task := self._steps.get(agent)) is not None:
                 task.cancel()
         for agent in self._programs.agents():
             if agent in self.state.members and self.state.members[agent].retired is not None:
