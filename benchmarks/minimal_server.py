@@ -66,10 +66,8 @@ class Peer(asyncio.Protocol):
         if len(self._data) < end + 4 + size:
             return
         said = self._data.count(b'"role":"assistant"')
-        if said < len(self._answers):
-            reply = self._answers[said]
-        else:
-            reply = self._rest if ADMIN in self._data else self._done
+        last = self._rest if ADMIN in self._data else self._done
+        reply = self._answers[said] if said < len(self._answers) else last
         self._data.clear()
         asyncio.get_running_loop().call_later(self._latency, self._send, reply)
 

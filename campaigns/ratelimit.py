@@ -19,6 +19,7 @@ from random import Random
 from typing import Final, Literal
 
 from megaagent import events as ev
+from megaagent.agent.prompt import prompt_of
 from megaagent.clock import VirtualClock
 from megaagent.errors import ModelError
 from megaagent.events import Fact, Struct, Tier, Usage
@@ -190,7 +191,7 @@ async def _call(voices: Voices, number: int, seed: int) -> None:
     while True:
         step += 1
         words = "word " * random.randrange(300, 1300)
-        question = Question(agent, step, "step", (ChatMessage("user", words),))
+        question = Question(agent, step, "step", prompt_of([ChatMessage("user", words)]))
         answer = await voices.ask(TIER, lambda question=question: question)
         assert isinstance(answer, ev.ModelAnswered)
         await asyncio.sleep(0.5 * random.random())

@@ -134,7 +134,7 @@ def assemble(parts: Parts) -> tuple[Organization, Questions]:
         parts.acceptance,
         start,
     )
-    organization.furnish(contexts, steps, programs, verification, ledger)
+    organization.furnish(contexts, voices, steps, programs, verification, ledger)
     journal.listen(organization.take_in)
     return organization, questions
 

@@ -44,8 +44,11 @@ def superior_of(agent: AgentId) -> AgentId | None:
 
 def lineage(agent: AgentId) -> list[AgentId]:
     """The agent and all above it, nearest first: `boss/a/b` -> [boss/a/b, boss/a, boss]."""
-    parts = agent.split("/")
-    return ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    above = [agent]
+    while (end := agent.rfind("/")) >= 0:
+        agent = agent[:end]
+        above.append(agent)
+    return above
 
 
 def storable(text: str) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from megaagent import events as ev
+from megaagent.agent.prompt import Measure, Prompt
 from megaagent.events import Message, MessageId, Record, name_of
 from megaagent.models.contract import ChatMessage
 
@@ -25,12 +26,15 @@ class Conversation:
 
     Args:
         find: gives a message by its id; the mail that the agent has read.
+        head: the messages that come before it in every request.
     """
 
-    def __init__(self, find: Callable[[MessageId], Message]):
+    def __init__(self, find: Callable[[MessageId], Message], head: tuple[ChatMessage, ...] = ()):
         self.messages: list[ChatMessage] = []
         self.characters = 0
         self._find = find
+        self._head = head
+        self._measure = Measure().then(head)
         self._starts: list[tuple[int, int]] = []  # step, index of its first message
         self._mail: tuple[MessageId, ...] = ()
 
@@ -55,11 +59,11 @@ class Conversation:
             case _:
                 pass
 
-    def with_mail(self, mail: Iterable[Message]) -> tuple[ChatMessage, ...]:
-        """The conversation as it would be sent now, with new mail."""
+    def with_mail(self, mail: Iterable[Message]) -> Prompt:
+        """Head and conversation as they would be sent now, with new mail."""
         waiting = tuple(mail)
         new = (ChatMessage("user", render_mail(waiting)),) if waiting else ()
-        return (*self.messages, *new)
+        return self._measure.then(new).prompt((*self._head, *self.messages, *new))
 
     @property
     def last_step(self) -> int:
@@ -68,6 +72,7 @@ class Conversation:
 
     def _add(self, message: ChatMessage) -> None:
         self.messages.append(message)
+        self._measure.add(message)
         self.characters += len(message.text) + sum(len(call.arguments) + len(call.name) for call in message.calls)
 
     def _compact(self, step: int, summary: str) -> None:
@@ -75,6 +80,7 @@ class Conversation:
         rest = self.messages[kept:]
         self._starts = [(number, index - kept + 1) for number, index in self._starts if number > step]
         self.messages, self.characters = [], 0
+        self._measure = Measure().then(self._head)
         for message in (ChatMessage("user", f"<summary>\n{escape(summary)}\n</summary>"), *rest):
             self._add(message)
 

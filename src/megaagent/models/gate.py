@@ -88,7 +88,8 @@ class Place:
         self.held = False
 
     async def __aenter__(self) -> Place:
-        await self._gate.enter(self)
+        if not self.held:
+            await self._gate.enter(self)
         return self
 
     async def __aexit__(
@@ -223,6 +224,15 @@ class Gate:
             self._tokens.put_right(limits.tokens, self._under_way, self._share, self._window, now)
         self._admit()
 
+    def enter_now(self, place: Place) -> bool:
+        """Take the place if it can be given without waiting."""
+        now = _now()
+        self._open_buckets(now)
+        if self.waiting or self.in_flight >= int(self.limit) or self._when(place, now) > now:
+            return False
+        self._give(place, now)
+        return True
+
     async def enter(self, place: Place) -> None:
         """Wait until the place is given."""
         self._open_buckets(_now())
@@ -291,6 +301,7 @@ class Gate:
         shares = self._queues[place.priority]
         shares[place.share].popleft()
         shares.move_to_end(place.share)
+        self.waiting -= 1
 
     def _admit(self) -> None:
         """Give out every place that may be given now, and wake up when the next one may."""
@@ -319,7 +330,6 @@ class Gate:
         return ready
 
     def _give(self, place: Place, now: float) -> None:
-        self.waiting -= 1
         self.in_flight += 1
         self._under_way += place.tokens
         place.round = self._round

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from megaagent import events as ev
 from megaagent.agent.conversation import Conversation
+from megaagent.agent.prompt import Prompt
 from megaagent.agent.prompts import Prompts
 from megaagent.errors import ModelError
 from megaagent.events import BOSS, AgentId, Event, Fact, Message, MessageId, Record, name_of, superior_of
@@ -83,10 +84,9 @@ class Contexts:
             for id in member.carried if member is not None else ():
                 self._mail.pop(id, None)
 
-    def messages(self, member: Member) -> tuple[ChatMessage, ...]:
+    def prompt(self, member: Member) -> Prompt:
         """The whole request but for the status, with the mail that waits."""
-        conversation = self._conversation(member.id)
-        return (self._prefix, self._role_of(member.id), *conversation.with_mail(member.inbox))
+        return self._conversation(member.id).with_mail(member.inbox)
 
     def last_answer(self, agent: AgentId) -> ev.ModelAnswered | None:
         """The agent's newest answer."""
@@ -123,10 +123,10 @@ class Contexts:
         if not long and not self._state.habits_of(member.id).refresh:
             return
         step = conversation.last_step
-        messages = (self._prefix, self._role_of(member.id), *conversation.messages)
+        prompt = conversation.with_mail(())
 
         def prepare() -> Question:
-            return Question(member.id, member.step, "summary", messages, self._prompts.text("summary"))
+            return Question(member.id, member.step, "summary", prompt, self._prompts.text("summary"))
 
         try:
             answer = self._bought_summary(member) or await voices.ask("summarizer", prepare)
@@ -159,7 +159,7 @@ class Contexts:
     def _conversation(self, agent: AgentId) -> Conversation:
         conversation = self._conversations.get(agent)
         if conversation is None:
-            conversation = Conversation(self._find)
+            conversation = Conversation(self._find, (self._prefix, self._role_of(agent)))
             for record in self._read().records(agent=agent):
                 conversation.apply(record)
             self._conversations[agent] = conversation

@@ -27,6 +27,7 @@ from megaagent.organization.programs import Programs
 from megaagent.organization.state import State
 from megaagent.organization.step import NeedsPerson, Steps
 from megaagent.organization.verification import Verification
+from megaagent.organization.voices import Voices
 
 DIGEST_EVERY = 256  # facts
 OUTSIDE = (ev.FileCommitted, ev.ProgramEnded, ev.ModelAnswered, ev.CallFailed, ev.CallRetried, ev.AgentRetired)
@@ -69,10 +70,17 @@ class Organization:
         self._leaving = {member.id for member in state.members.values() if member.retired is not None}
 
     def furnish(
-        self, contexts: Contexts, steps: Steps, programs: Programs, verification: Verification, ledger: Ledger
+        self,
+        contexts: Contexts,
+        voices: Voices,
+        steps: Steps,
+        programs: Programs,
+        verification: Verification,
+        ledger: Ledger,
     ) -> None:
         """Give it the parts that need it, or each other, to exist."""
         self._contexts = contexts
+        self._voices = voices
         self._stepper = steps
         self._programs = programs
         self._verification = verification
@@ -166,7 +174,7 @@ class Organization:
     def _let_pass(self) -> list[Fact]:
         """Agents whose call is overtaken by calls that were asked for much later ask anew, before all others."""
         late = self._served - 60 * self.limits.starving_minutes
-        starving = [agent for agent in sorted(self._stepper.at_the_gate) if self._asked.get(agent, late) < late]
+        starving = [agent for agent in sorted(self._voices.at_the_gate) if self._asked.get(agent, late) < late]
         for agent in starving:
             del self._asked[agent]
             self._steps[agent].cancel()
@@ -211,7 +219,7 @@ class Organization:
         elif idle and not self._anybody_is_timed() and not self._anybody_is_held():
             await self._stalled()
         else:
-            ends = [self._alarms.next(), self._ticked + TICK if self._stepper.at_the_gate else None]
+            ends = [self._alarms.next(), self._ticked + TICK if self._voices.at_the_gate else None]
             await self._something(until=min((end for end in ends if end is not None), default=None))
 
     def _assert_nobody_is_forgotten(self) -> None:

@@ -6,9 +6,8 @@ everything that it does not touch.
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Iterator, MutableMapping
-from typing import Any, cast
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -16,6 +15,7 @@ from megaagent.events import AgentId, AssignmentId, CallId, Fact, Record, lineag
 from megaagent.organization.folds import FOLDS
 from megaagent.organization.habits import NONE, AllHabits, Habits, progressed
 from megaagent.organization.members import Debt, Member, RunState, Tally
+from megaagent.organization.overlay import Overlay
 
 
 class State:
@@ -46,13 +46,13 @@ class State:
     def draft(self) -> State:
         """A copy to try facts on; it shares what they do not touch."""
         return State(
-            ChainMap({}, cast("dict[AgentId, Member]", self.members)),
-            ChainMap({}, cast("dict[AssignmentId, Debt]", self.debts)),
-            ChainMap({}, cast("dict[str, AgentId]", self.names)),
-            ChainMap({}, cast("dict[AgentId, tuple[AgentId, ...]]", self.waiters)),
+            Overlay(self.members),
+            Overlay(self.debts),
+            Overlay(self.names),
+            Overlay(self.waiters),
             self.run,
-            ChainMap({}, cast("dict[AgentId, Habits]", self.habits)),
-            ChainMap({}, cast("dict[AgentId, Tally]", self.tallies)),
+            Overlay(self.habits),
+            Overlay(self.tallies),
         )
 
     # -- reading ------------------------------------------------------------------------------------------------

@@ -65,7 +65,6 @@ class Steps:
         self._append = append
         self._now = now
         self._new_id = new_id
-        self.at_the_gate: set[AgentId] = set()  # whose call waits to begin: nothing of it is recorded yet, or paid for
 
     async def take(self, agent: AgentId) -> None:
         """One step: think, then act. A step whose answer was committed before a crash is carried on from the answer.
@@ -98,11 +97,8 @@ class Steps:
                 await self._contexts.compact_if_needed(member, self._voices, overflowed=True)
             await self._digest_failure(agent, error)
             return None
-        finally:
-            self.at_the_gate.discard(agent)
 
     def _question(self, agent: AgentId) -> Question | None:
-        self.at_the_gate ^= {agent}  # it is asked for before the gate and again behind it
         member = self._state.members[agent]
         if not runnable(self._state, member):
             return None
@@ -110,7 +106,7 @@ class Steps:
             agent,
             member.step + 1,
             "step",
-            self._contexts.messages(member),
+            self._contexts.prompt(member),
             self._contexts.status(member),
             self._toolbox.specs,
             member.inbox,
@@ -175,7 +171,10 @@ class Steps:
             # What came before is recorded first, so that after a crash only this call is the one in doubt.
             await work.commit()
         work.begin_call(index)
-        results = await asyncio.gather(*(self._answer(work, desk, call, unsure) for call in calls[index:end]))
+        if end == index + 1:
+            results = [await self._answer(work, desk, calls[index], unsure)]
+        else:
+            results = await asyncio.gather(*(self._answer(work, desk, call, unsure) for call in calls[index:end]))
         for offset, (call, (text, ok)) in enumerate(zip(calls[index:end], results, strict=True)):
             work.record(ev.ToolReturned(index + offset, call.id, call.name, text, ok))
         return end

@@ -9,6 +9,7 @@ import msgspec
 
 from megaagent import events as ev
 from megaagent.agent.conversation import escape
+from megaagent.agent.prompt import prompt_of
 from megaagent.agent.prompts import Prompts
 from megaagent.errors import SandboxError
 from megaagent.events import BOSS, VERIFIER, Fact, Struct, name_of
@@ -180,7 +181,15 @@ class Verification:
     def _question(self, number: int, messages: tuple[ChatMessage, ...], problem: str, attempt: int) -> Question:
         tail = f"Your last answer was no valid verdict: {problem}. Call `verdict` once." if problem else ""
         return Question(
-            VERIFIER, number, "verify", messages, tail, (VERDICT,), priority=-1000, privileged=True, attempt=attempt
+            VERIFIER,
+            number,
+            "verify",
+            prompt_of(messages),
+            tail,
+            (VERDICT,),
+            priority=-1000,
+            privileged=True,
+            attempt=attempt,
         )
 
     async def _messages(self, head: str, checks: Sequence[Check]) -> tuple[ChatMessage, ...]:

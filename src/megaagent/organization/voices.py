@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 
-import msgspec
-
 from megaagent import events as ev
+from megaagent.agent.prompt import Prompt
 from megaagent.clock import Clock
 from megaagent.errors import ModelError
 from megaagent.events import AgentId, Fact, Message, Struct, Tier, ToolCall, Usage, storable
@@ -38,7 +36,7 @@ class Question(Struct, frozen=True):
     """What is asked, by whom, in which step.
 
     Attributes:
-        messages: the conversation; `tail` is sent after it and not kept.
+        prompt: head and conversation; `tail` is sent after it and not kept.
         priority: lower is asked first; `share` takes turns with other shares of the same priority.
         attempt: which asking of this it is, when an answer was of no use and it is asked anew.
     """
@@ -46,7 +44,7 @@ class Question(Struct, frozen=True):
     agent: AgentId
     step: int
     purpose: str
-    messages: tuple[ChatMessage, ...]
+    prompt: Prompt
     tail: str = ""
     tools: tuple[ToolSpec, ...] = ()
     mail: tuple[Message, ...] = ()
@@ -88,12 +86,14 @@ class Voices:
         self._random = random
         self._counted: tuple[tuple[ToolSpec, ...], int] = ((), 0)  # all agents send the same tools
         self._background: set[asyncio.Task[object]] = set()
+        self.at_the_gate: set[AgentId] = set()  # whose call waits to begin: nothing of it is recorded yet, or paid for
 
     async def ask(self, tier: Tier, prepare: Callable[[], Question | None]) -> ev.ModelAnswered | None:
         """Ask the tier's model; the answer is in the journal when this returns.
 
         Args:
-            prepare: called when the call may begin, so that the question holds the newest mail; None calls it off.
+            prepare: called again when the call had to wait, so that the question holds the newest mail; None calls it
+                off.
 
         Raises:
             ModelError: no attempt succeeded; recorded as `CallFailed`.
@@ -101,14 +101,20 @@ class Voices:
         """
         voice = self._voices[tier]
         gate = self._gates[voice.adapter]
-        first = prepare()
-        if first is None:
+        question = prepare()
+        if question is None:
             return None
-        expected = self._count(first) + voice.max_output // 8
-        async with gate.place(
-            priority=first.priority, share=ev.superior_of(first.agent) or "", tokens=expected
-        ) as place:
-            question = prepare()
+        expected = self._count(question) + voice.max_output // 8
+        place = gate.place(priority=question.priority, share=ev.superior_of(question.agent) or "", tokens=expected)
+        waited = not gate.enter_now(place)
+        if waited:
+            self.at_the_gate.add(question.agent)
+            try:
+                await gate.enter(place)
+            finally:
+                self.at_the_gate.discard(question.agent)
+        async with place:
+            question = prepare() if waited else question
             if question is None:
                 return None
             request = self._request(voice, question)
@@ -172,7 +178,7 @@ class Voices:
         tail = (ChatMessage("user", question.tail),) if question.tail else ()
         return ModelRequest(
             voice.name.partition(":")[2],
-            (*question.messages, *tail),
+            (*question.prompt.messages, *tail),
             question.tools,
             max_output=voice.max_output,
             temperature=voice.temperature,
@@ -187,7 +193,7 @@ class Voices:
             call,
             question.purpose,  # pyright: ignore[reportArgumentType]
             voice.name,
-            hashlib.blake2b(msgspec.json.encode(question.messages), digest_size=16).hexdigest(),
+            question.prompt.fingerprint,
             tuple(message.id for message in question.mail),
             tokens,
             round(cost or 0.0, 9),
@@ -206,7 +212,7 @@ class Voices:
             self._counted = (question.tools, tools_tokens(question.tools))
         tools = self._counted[1]
         tail = message_tokens(ChatMessage("user", question.tail)) if question.tail else 0
-        return sum(map(message_tokens, question.messages)) + tail + tools
+        return question.prompt.tokens + tail + tools
 
 
 class _Gated:
