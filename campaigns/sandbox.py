@@ -1,7 +1,7 @@
 """Every wall tried from inside an agent's program, at each level that holds here, as root and as an ordinary user.
 
-The corpus is that of `tests/sandboxes`: attempts to get out (`hostile.py`) and programs that use up the machine. The
-full form tries each use at every level, the short one at one level each.
+The corpus is the attempts to get out of `tests/hostile/probes.py`, and the programs that use up the machine of
+`tests/sandboxes/test_walls.py`. The full form tries each use at every level, the short one at one level each.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ MEMBERS = {"bubblewrap": Bubblewrap, "landlock": Landlock, "none": Unconfined}
 
 
 async def fight(sandbox: Sandbox, only: list[str]) -> dict[str, Any]:
-    """Let `hostile.py` try everything; its table, and what of the host was harmed."""
+    """Let `tests/hostile/probes.py` try everything; its table, and what of the host was harmed."""
     with tempfile.TemporaryDirectory() as base:
         Path(base).chmod(0o755)
         folder, canary, journal = Path(base, "run/folder"), Path(base, "canary"), Path(base, "run/journal.sqlite")
@@ -37,7 +37,7 @@ async def fight(sandbox: Sandbox, only: list[str]) -> dict[str, Any]:
         for path in (canary, journal):
             path.write_text("secret")
             path.chmod(0o666)
-        (folder / "hostile.py").write_text(Path(__file__).with_name("hostile.py").read_text())
+        (folder / "probes.py").write_text((Path(__file__).parents[1] / "hostile/probes.py").read_text())
         abstract = f"megaagent-{os.getpid()}"
         with (
             socket.create_server(("127.0.0.1", 0)) as server,
@@ -69,7 +69,7 @@ async def fight(sandbox: Sandbox, only: list[str]) -> dict[str, Any]:
             }
             before = canary.stat()
             try:
-                program = Program(("python", "hostile.py", json.dumps(host)), stdin="", limits=Limits(seconds=40))
+                program = Program(("python", "probes.py", json.dumps(host)), stdin="", limits=Limits(seconds=40))
                 execution = await (await sandbox.start(program, folder)).wait()
                 alive = victim.poll() is None
             finally:
