@@ -219,7 +219,8 @@ class Organization:
         elif idle and not self._anybody_is_timed() and not self._anybody_is_held():
             await self._stalled()
         else:
-            ends = [self._alarms.next(), self._ticked + TICK if self._voices.at_the_gate else None]
+            looked = self._voices.at_the_gate and state.run.paused is None
+            ends = [self._alarms.next(), self._ticked + TICK if looked else None]
             await self._something(until=min((end for end in ends if end is not None), default=None))
 
     def _assert_nobody_is_forgotten(self) -> None:
