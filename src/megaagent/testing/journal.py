@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
 from megaagent.clock import Clock
@@ -14,6 +17,21 @@ from megaagent.journal.listeners import Listeners
 from megaagent.journal.recall import SHARED, passage, searchable, words_of
 
 
+class _Index:
+    """Where an agent's records are, and the words of each text that can be searched."""
+
+    def __init__(self) -> None:
+        self.of_agent: defaultdict[AgentId, list[int]] = defaultdict(list)  # indexes of records
+        self.texts: list[tuple[Record, frozenset[str]]] = []
+
+    def add(self, start: int, records: Sequence[Record]) -> None:
+        for number, record in enumerate(records, start):
+            self.of_agent[record.agent].append(number)
+            text = searchable(record.event)
+            if text:
+                self.texts.append((record, frozenset(words_of(text.lower()))))
+
+
 class MemoryJournal:
     """`Journal` that commits at once, in the caller, and is gone with the process."""
 
@@ -23,6 +41,7 @@ class MemoryJournal:
         self._clock = clock
         self._codec = Codec()
         self._records: list[Record] = []
+        self._index = _Index()
         self._blobs: dict[str, bytes] = {}
         self._snapshots: dict[str, tuple[int, bytes]] = {}
         self._listeners = Listeners()
@@ -43,6 +62,7 @@ class MemoryJournal:
         for row in rows:
             contents |= row.contents
         self._blobs |= contents
+        self._index.add(after, records)
         self._records += records
         if records:
             try:
@@ -64,7 +84,7 @@ class MemoryJournal:
         self._listeners.add(listener, watcher)
 
     def reader(self) -> MemoryReader:
-        return MemoryReader(self._records, self._blobs, self._snapshots)
+        return MemoryReader(self._records, self._index, self._blobs, self._snapshots)
 
     async def close(self) -> None:
         self._closed = True
@@ -79,8 +99,15 @@ class MemoryJournal:
 class MemoryReader:
     """Reads what a `MemoryJournal` holds; bodies are always whole, there is nothing to be saved."""
 
-    def __init__(self, records: list[Record], blobs: dict[str, bytes], snapshots: dict[str, tuple[int, bytes]]):
+    def __init__(
+        self,
+        records: list[Record],
+        index: _Index,
+        blobs: dict[str, bytes],
+        snapshots: dict[str, tuple[int, bytes]],
+    ):
         self._records = records
+        self._index = index
         self._blobs = blobs
         self._snapshots = snapshots
 
@@ -94,16 +121,25 @@ class MemoryReader:
         bodies: bool = True,
     ) -> Iterator[Record]:
         left = len(self._records) if limit is None else limit
-        for n in range(after, len(self._records)):
+        there: Sequence[int] = range(after, len(self._records))
+        if agent is not None:
+            own = self._index.of_agent[agent]
+            there = own[bisect_left(own, after) :]
+        for n in there:
             if left <= 0:
                 return
             record = self._records[n]
-            if agent in (None, record.agent) and (kinds is None or type(record.event) in kinds):
+            if kinds is None or type(record.event) in kinds:
                 left -= 1
                 yield record
 
     def record(self, position: int) -> Record | None:
         return self._records[position - 1] if 0 < position <= len(self._records) else None
+
+    def mark(self, position: int) -> str | None:
+        if not 0 < position <= len(self._records):
+            return None
+        return hashlib.blake2b(repr(self._records[:position]).encode(), digest_size=16).hexdigest()
 
     def last(self) -> int:
         return len(self._records)
@@ -116,10 +152,10 @@ class MemoryReader:
 
     def search(self, query: str, *, agent: AgentId | None = None, limit: int = 20) -> list[tuple[Record, str]]:
         words = words_of(query)
+        sought = [word.lower() for word in words]
         fitting: list[tuple[int, int, Record]] = []
-        for record in self._records:
-            said = set(map(str.lower, words_of(searchable(record.event))))
-            count = sum(word.lower() in said for word in words)
+        for record, said in self._index.texts:
+            count = sum(word in said for word in sought)
             if count and (kind_of(type(record.event)) in SHARED or record.agent == agent):
                 fitting.append((count, record.position, record))
         best = sorted(fitting, key=lambda entry: entry[:2], reverse=True)[:limit]

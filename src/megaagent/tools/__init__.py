@@ -6,6 +6,7 @@ To add one: a typed async function with a docstring in a module of this room, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -41,8 +42,12 @@ def toolbox(extra: Iterable[Tool | Callable[..., Any]] = ()) -> Toolbox:
     Raises:
         ConfigurationError: a function cannot be a tool, or a name is taken.
     """
-    built_in = [Tool(getattr(import_module(module), name), reads=reads) for name, (module, reads) in TOOLS.items()]
-    return Toolbox([*built_in, *(tool if isinstance(tool, Tool) else Tool(tool) for tool in extra)])
+    return Toolbox([*_built_in(), *(tool if isinstance(tool, Tool) else Tool(tool) for tool in extra)])
+
+
+@cache  # they never change, and reading signatures takes 10 ms
+def _built_in() -> tuple[Tool, ...]:
+    return tuple(Tool(getattr(import_module(module), name), reads=reads) for name, (module, reads) in TOOLS.items())
 
 
 __all__ = ["TOOLS", "Tool", "Toolbox", "toolbox"]
