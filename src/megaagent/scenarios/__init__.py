@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 SCENARIOS: dict[str, str] = {
     "gobang": "megaagent.scenarios.gobang.scenario:Gobang",
+    "policy": "megaagent.scenarios.policy.scenario:Policy",
 }
 """Every scenario by its name, as `module:class`; a new one is a line here."""
 
 SCRIPTS: dict[str, str] = {
     "gobang": "megaagent.scenarios.gobang.script:SCRIPT",
+    "policy": "megaagent.scenarios.policy.script:SCRIPT",
 }
 """The scripts behind `sim:NAME`, as `module:name`."""
 

@@ -1,0 +1,1 @@
+"""National policy: 590 agents draft one policy for each of 31 departments, and citizens test them."""

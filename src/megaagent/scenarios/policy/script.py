@@ -1,0 +1,331 @@
+"""`sim:policy`: how 590 simulated agents draft the policies of a nation. No model is asked; everything else is real.
+
+The leader writes the framework and recruits ministers, each minister six members of staff who write one section each
+into the same file at the same time, each of them citizens who test it. What citizens say is answered (done, or declined
+with a reason), recorded, and looked at again by who said it. Some make mistakes: sums that do not add up, found by the
+minister, who returns the work; years that differ from what was agreed, found by ministers who compare, and one by the
+leader.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterable, Sequence
+from typing import TypeAlias
+
+from megaagent.models.script import (
+    Act,
+    Letter,
+    Part,
+    Playing,
+    Says,
+    Script,
+    Seen,
+    change_task_status,
+    edit_file,
+    list_files,
+    read_file,
+    review,
+    say,
+    search_files,
+    talk,
+    terminate,
+    verdict,
+    wait,
+    write_file,
+)
+from megaagent.scenarios.policy import roles, texts
+from megaagent.scenarios.policy.feedback import Remark, remark
+from megaagent.scenarios.policy.nation import AGENTS, SECTIONS, Department, Nation, departments, nation
+from megaagent.scenarios.policy.texts import feedback_file, mark, policy_file
+
+Scene: TypeAlias = Generator[Says | Act, Seen, None]
+
+FIRST = 4  # ministers whom the leader recruits with the framework, so that they can begin while it recruits the rest
+FRAMEWORK = "framework.txt"
+
+
+def script(agents: int = AGENTS) -> Script:
+    """The organization of a nation of about so many agents.
+
+    Raises:
+        ConfigurationError: there can be no nation of that size.
+    """
+    return _Cast(nation(agents)).script()
+
+
+class _Cast:
+    """Who plays what in a nation: the part follows from the agent's place in the tree."""
+
+    def __init__(self, nation: Nation):
+        self._nation = nation
+
+    def script(self) -> Script:
+        return Script({}, default=self.part, verifier=judge)
+
+    def part(self, me: Part) -> Playing:
+        _, *below = me.path.split("/")
+        if not below:
+            return leader(me, self._nation)
+        it = departments()[below[0]]
+        if len(below) == 1:
+            return minister(me, it, self._nation)
+        section = below[1].rpartition("_")[2]
+        if len(below) == 2:
+            testers = self._nation.testers[it.name][list(SECTIONS).index(section)]
+            return staff(me, it, section, testers, self._nation)
+        return citizen(me, remark(it, section, int(below[2].rpartition("_")[2]) - 1), it, section)
+
+
+# -- what they all do -------------------------------------------------------------------------------------------------
+
+
+def reports(me: Part, names: Iterable[str], since: int = 0) -> Scene:
+    """Rest until each of these has handed in, counted from the mail number `since`."""
+    owing = set(names)
+    while missing := owing - {letter.sender for letter in me.mail[since:] if letter.kind == "report"}:
+        yield wait(sorted(missing), "I review what is handed in")
+
+
+def hand_in(me: Part, report: str, *last: Act) -> Scene:
+    """Hand in after the `last` acts, and again after a refusal; goes on when somebody writes to the agent at rest."""
+    yield say(*last, terminate(report))
+    while not me.last.ok:
+        yield terminate(report)
+
+
+def measures_in(text: str) -> dict[str, set[str]]:
+    """The joint measures in results of `read_file` or `search_files`: id -> the different lines that it has."""
+    found: dict[str, set[str]] = {}
+    for line in re.findall(r"JM-\d\d \w+ \+ \w+: .*", text):
+        found.setdefault(line[:5], set()).add(line.strip())
+    return found
+
+
+# -- the leader -------------------------------------------------------------------------------------------------------
+
+
+def leader(me: Part, nation: Nation) -> Playing:
+    plan = ["framework", "recruit", "review", "compare departments"]
+    yield say(
+        change_task_status(todo=plan),
+        write_file(FRAMEWORK, texts.framework(nation)),
+        *(roles.minister(name) for name in nation.names[:FIRST]),
+    )
+    yield say(
+        *(roles.minister(name) for name in nation.names[FIRST:]), wait(nation.names, "I review what is handed in")
+    )
+    yield from reports(me, nation.names)
+    yield say(search_files("JM-"), list_files("policy_*.txt"))
+    wrong = strayed(me.results[-2].text)
+    accepted = [name for name in nation.names if name not in wrong]
+    if wrong:
+        since = len(me.mail)
+        acts = [review([name], "return", f"Not what {FRAMEWORK} says:\n{line}") for name, line in wrong.items()]
+        yield say(review(accepted, "accept", "Complete."), *acts, wait(list(wrong), "the joint measures must agree"))
+        yield from reports(me, wrong, since)
+        yield search_files("JM-")
+        left = strayed(me.last.text)
+        accepted = list(wrong)
+        agreed = f"{len(wrong)} joint measure was mended" if not left else f"{', '.join(left)} still differ"
+    else:
+        agreed = "all joint measures agreed"
+    report = (
+        f"{len(nation.names)} policies are in policy_<department>.txt, what citizens said and what became of it in "
+        f"feedback_<department>.txt, and what holds for all in {FRAMEWORK}. When I compared departments, {agreed}."
+    )
+    yield from hand_in(me, report, review(accepted, "accept", "Complete."), change_task_status(done=plan))
+    return report
+
+
+def strayed(hits: str) -> dict[str, str]:
+    """Departments whose policy has another line for a joint measure than the framework, with the framework's."""
+    agreed: dict[str, str] = {}
+    lines: list[tuple[str, str]] = []
+    for file, line in re.findall(r"^(\w+)\.txt:\d+: (JM-.*)$", hits, re.MULTILINE):
+        if file == "framework":
+            agreed[line[:5]] = line
+        else:
+            lines.append((file.removeprefix("policy_"), line))
+    return {name: agreed[line[:5]] for name, line in lines if line != agreed.get(line[:5], line)}
+
+
+# -- ministers --------------------------------------------------------------------------------------------------------
+
+
+def minister(me: Part, it: Department, nation: Nation) -> Playing:
+    names = [f"{it.name}_{section}" for section in SECTIONS]
+    yield say(
+        change_task_status(todo=["tested policy", "compare"]),
+        write_file(policy_file(it.name), texts.policy_frame(it)),
+        write_file(feedback_file(it.name), texts.feedback_frame(it)),
+        *(roles.staff(it.name, section) for section in SECTIONS),
+        wait(names, "I review what is handed in"),
+    )
+    yield from reports(me, names)
+    shared = [] if it.name in texts.TRUSTING else nation.measures_of(it.name)
+    yield say(read_file(policy_file(it.name)), *(search_files(f"{measure.id} ") for measure in shared))
+    [policy, *hits] = me.results[-1 - len(shared) :]
+    acts = [
+        edit_file(policy_file(it.name), own, next(iter(agreed)))
+        for result in hits
+        for own, agreed in differing(result.text, it.name)
+    ]
+    sums = summed(policy.text)
+    accepted = names
+    if sums:
+        since, returned = len(me.mail), f"{it.name}_budget"
+        accepted = [name for name in names if name != returned]
+        yield say(
+            *acts,
+            review([returned], "return", f"The parts make {sums[0]:,} and the total says {sums[1]:,}. Put it right."),
+            review(accepted, "accept", "As it should be."),
+            wait([returned], "the sums must be right"),
+        )
+        yield from reports(me, [returned], since)
+        acts, accepted = [], [returned]
+        yield read_file(policy_file(it.name))
+    report = (
+        f"{policy_file(it.name)} is written, tested by {sum(nation.testers[it.name])} citizens and reviewed; "
+        f"{feedback_file(it.name)} has what they said."
+    )
+    yield from hand_in(
+        me,
+        report,
+        *acts,
+        review(accepted, "accept", "As it should be."),
+        change_task_status(done=["tested policy", "compare"]),
+    )
+    while letter := me.heard("boss", "review"):
+        [agreed] = measures_in(letter.text).values()
+        line = next(iter(agreed))
+        yield search_files(line[:5])
+        mended = [
+            edit_file(policy_file(it.name), own, line)
+            for own in re.findall(rf"^{policy_file(it.name)}:\d+: (JM-.*)$", me.last.text, re.MULTILINE)
+            if own != line
+        ]
+        yield from hand_in(me, f"{report} {line[:5]} is now as agreed.", *mended)
+    return report
+
+
+def differing(hits: str, department: str) -> list[tuple[str, set[str]]]:
+    """Own lines of joint measures that are not those of framework and partner, with those."""
+    own = re.findall(rf"^{policy_file(department)}:\d+: (JM-.*)$", hits, re.MULTILINE)
+    agreed = set(re.findall(rf"^{FRAMEWORK}:\d+: (JM-.*)$", hits, re.MULTILINE))
+    return [(line, agreed) for line in own if agreed and line not in agreed]
+
+
+def summed(policy: str) -> tuple[int, int] | None:
+    """The sum of the budget's parts and the total, when they differ."""
+    total = re.search(r"^Total: ([\d,]+)", policy, re.MULTILINE)
+    parts = re.findall(r"^- [^\n:]+: ([\d,]+) million crowns", policy, re.MULTILINE)
+    numbers = [int(part.replace(",", "")) for part in parts]
+    whole = int(total[1].replace(",", "")) if total else 0
+    return None if sum(numbers) == whole else (sum(numbers), whole)
+
+
+# -- their staff ------------------------------------------------------------------------------------------------------
+
+
+def staff(me: Part, it: Department, section: str, testers: int, nation: Nation) -> Playing:
+    policy, plan = policy_file(it.name), [SECTIONS[section], "have it tested"]
+    joint: list[str] = []
+    if section == "budget":
+        yield read_file(FRAMEWORK)
+        joint = [line for lines in measures_in(me.last.text).values() for line in lines if _shares(line, it.name)]
+        joint = [texts.year_off(line) for line in joint] if it.name in texts.ONE_YEAR_OFF else joint
+    elif section == "office":
+        joint = [m.partner if m.lead == it.name else m.lead for m in nation.measures_of(it.name)]
+    citizens = [roles.citizen_name(it.name, section, number) for number in range(testers)]
+    yield say(
+        change_task_status(todo=plan),
+        edit_file(policy, mark(it.name, section), texts.WRITERS[section](it, joint)),
+        *(roles.citizen(it, section, number) for number in range(testers)),
+        *([wait(citizens, "they test what I have written")] if testers else []),
+    )
+    remarks = {name: remark(it, section, number) for number, name in enumerate(citizens)}
+    yield from answer(me, policy, remarks)
+    entries = "\n".join(entry(section, number, name, remarks[name]) for number, name in enumerate(citizens))
+    report = f"'{SECTIONS[section]}' is written; {testers} citizens tested it and were answered."
+    yield from hand_in(
+        me,
+        report,
+        *([review(citizens, "accept", "Answered.")] if citizens else []),
+        edit_file(feedback_file(it.name), mark(it.name, section), entries or "(nobody tested this section)"),
+        change_task_status(done=plan),
+    )
+    while me.heard(it.name, "review"):
+        wrong, right = texts.first_part(it, flawed=True), texts.first_part(it, flawed=False)
+        yield from hand_in(me, f"{report} The parts now make the total.", edit_file(policy, wrong, right))
+    return report
+
+
+def answer(me: Part, policy: str, remarks: dict[str, Remark]) -> Scene:
+    """Answer each citizen as soon as it has spoken, until all have handed in."""
+    answered: set[str] = set()
+    while True:
+        spoken = [m.sender for m in me.mail if m.text.startswith("Feedback:") and m.sender not in answered]
+        acts = [act for name in dict.fromkeys(spoken) for act in _answer(policy, name, remarks[name])]
+        answered.update(spoken)
+        if not acts and me.reported(*remarks):
+            return
+        yield say(*acts, wait(list(remarks), "they look whether my answers hold"))
+
+
+def _answer(policy: str, name: str, remark: Remark) -> Sequence[Act]:
+    if not remark.done:
+        return [talk(name, f"Declined: {remark.answer}")]
+    return [
+        edit_file(policy, remark.after, f"{remark.after} {remark.answer}"),
+        talk(name, f'Done: the policy now says "{remark.answer}"'),
+    ]
+
+
+def entry(section: str, number: int, name: str, remark: Remark) -> str:
+    """One line of the record of what citizens said."""
+    outcome = f'done: put in "{remark.answer}"' if remark.done else f"declined: {remark.answer}"
+    return f"{section}-{number + 1} | {name} | {remark.said} | {outcome}"
+
+
+def _shares(line: str, department: str) -> bool:
+    lead, _, partner = line[6:].partition(":")[0].partition(" + ")
+    return department in (lead, partner)
+
+
+# -- citizens ---------------------------------------------------------------------------------------------------------
+
+
+def citizen(me: Part, remark: Remark, it: Department, section: str) -> Playing:
+    author = f"{it.name}_{section}"
+    yield read_file(policy_file(it.name))
+    yield say(talk(author, f"Feedback: {remark.said}"), wait([author], "your answer to what I said"))
+    while not (letter := _answered(me, author)):
+        yield wait([author], "your answer to what I said")
+    quoted = re.search(r'"(.*)"', letter.text)
+    if letter.text.startswith("Done:") and quoted:
+        yield search_files(quoted[1])
+        there = policy_file(it.name) in me.last.text
+        report = f"What I asked for is {'in the policy' if there else 'not in the policy, although I was told so'}."
+    else:
+        report = f"I was told why not, and can follow it: {letter.text.removeprefix('Declined: ')}"
+    yield from hand_in(me, report)
+    return report
+
+
+def _answered(me: Part, author: str) -> Letter | None:
+    return next((m for m in me.mail if m.sender == author and m.text.startswith(("Done:", "Declined:"))), None)
+
+
+# -- the judge --------------------------------------------------------------------------------------------------------
+
+
+def judge(me: Part) -> Playing:
+    """Confirms when every executed check has passed."""
+    failed = re.findall(r"^\[failed\] ([^:\n]*)", "\n".join(me.notices), re.MULTILINE)
+    gaps = [f"the check {name!r} fails" for name in failed]
+    yield verdict(not gaps, gaps, "" if gaps else "All checks have passed.")
+    return None
+
+
+SCRIPT = script()
