@@ -55,6 +55,7 @@ class SQLiteJournal:
         self._waiting: deque[Item] = deque()
         self._job: asyncio.Future[list[Outcome]] | None = None  # the batch that is being committed
         self._on_trouble: Callable[[str | None], None] | None = None
+        self._hide: Callable[[Fact], Fact] | None = None
         self._trouble: str | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._pause = FIRST_PAUSE
@@ -98,6 +99,8 @@ class SQLiteJournal:
         return self._ledger.epoch
 
     async def append(self, facts: Sequence[Fact], blobs: Sequence[bytes] = ()) -> Sequence[Record]:
+        if self._hide is not None:
+            facts = [self._hide(fact) for fact in facts]
         rows = tuple(self._codec.rows(facts))
         return await self._written(tuple(facts), rows, tuple(blobs))
 
@@ -118,6 +121,10 @@ class SQLiteJournal:
             on_trouble: told the reason when such a time begins or its reason changes, and None when it is over.
         """
         self._on_trouble = on_trouble
+
+    def hide(self, hide: Callable[[Fact], Fact]) -> None:
+        """From now on facts are recorded as `hide` gives them, which takes secrets out of them."""
+        self._hide = hide
 
     def reader(self) -> SQLiteReader:
         reader = SQLiteReader(self._path, self._codec)

@@ -12,13 +12,14 @@ import json
 import re
 import uuid
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
 from megaagent.errors import ModelError
 from megaagent.events import Struct, ToolCall, Usage, storable
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
+from megaagent.models.mending import calls_in_text, is_object, mend_arguments, mend_name, without_runaway
 
 
 class Quirks(Struct, frozen=True):
@@ -96,7 +97,11 @@ def wire_message(message: ChatMessage, reasoning_back: str | None = None) -> dic
     if message.calls:
         wire["content"] = wire["content"] or None
         wire["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _sendable(call.arguments)}}
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": _sendable_name(call.name), "arguments": _sendable(call.arguments)},
+            }
             for call in message.calls
         ]
         if reasoning_back is not None:
@@ -104,6 +109,15 @@ def wire_message(message: ChatMessage, reasoning_back: str | None = None) -> dic
     if message.call_id is not None:
         wire["tool_call_id"] = message.call_id
     return wire
+
+
+_NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_AN_ID: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
+
+
+def _sendable_name(name: str) -> str:
+    """The name as providers allow it: a model may have called a tool by any name, but the history must be valid."""
+    return _NO_NAME.sub("_", name)[:64] or "_"
 
 
 def _sendable(arguments: str) -> str:
@@ -142,43 +156,65 @@ class _Choice(msgspec.Struct):
     error: Any = None
 
 
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    prompt_cache_hit_tokens: int | None = None  # DeepSeek
-
-
 class Piece(msgspec.Struct):
-    """A whole answer or one event of a stream."""
+    """A whole answer or one event of a stream; `mended` says what had to be done to read it."""
 
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    model: str | None = None
+    usage: Any = None
+    model: Any = None
     error: Any = None
+    mended: str = msgspec.field(default="", name="megaagent:mended")
 
 
-def decode_piece(data: bytes, decoder: msgspec.json.Decoder[Piece]) -> Piece:
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def decode_piece(data: bytes, decoder: msgspec.json.Decoder[Piece], hide: Callable[[str], str] = _as_it_is) -> Piece:
     """Read one JSON document.
+
+    Args:
+        hide: takes keys out of what an error shows of it.
 
     Raises:
         ModelError: "broken", it is not one.
     """
     try:
         return decoder.decode(data)
-    except ValueError as first:
+    except (ValueError, RecursionError) as first:
         # Lone surrogates and stray bytes are refused by the fast decoder; they are worth one slow attempt.
         try:
-            return msgspec.convert(_clean_all(json.loads(data.decode("utf-8", "replace"))), Piece)
+            piece = msgspec.convert(_clean_all(json.loads(data.decode("utf-8", "replace"))), Piece, strict=False)
         except (ValueError, RecursionError):
-            start = storable(data[:80].decode("utf-8", "replace"))
-            raise ModelError("broken", f"not a valid answer ({first}): {start!r}") from None
+            start = storable(hide(data[:4096].decode("utf-8", "replace")))[:80]
+            raise ModelError("broken", f"not a valid answer ({str(first)[:200]}): {start!r}") from None
+        piece.mended = "replaced what is no valid text in the answer"
+        return piece
+
+
+def read_usage(told: Any) -> Usage | None:
+    """The usage as the provider told it, or None when it told none that can be: counts are whole and not negative."""
+    if not isinstance(told, dict):
+        return None
+    fields = cast("dict[str, Any]", told)
+    prompt, completion = _count(fields.get("prompt_tokens")), _count(fields.get("completion_tokens"))
+    if not prompt or completion is None:
+        return None
+    cached = _detail(fields, "prompt_tokens_details", "cached_tokens")
+    cached = cached or _count(fields.get("prompt_cache_hit_tokens")) or 0  # the latter is DeepSeek's
+    reasoning = _detail(fields, "completion_tokens_details", "reasoning_tokens")
+    return Usage(prompt, completion, min(cached, prompt), min(reasoning, completion))
+
+
+def _detail(fields: dict[str, Any], group: str, name: str) -> int:
+    details = fields.get(group)
+    return (_count(cast("dict[str, Any]", details).get(name)) or 0) if isinstance(details, dict) else 0
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40 else None
 
 
 class _Slot:
@@ -203,16 +239,26 @@ class Answer:
 
     Args:
         new_id: makes the id of a call that came without a usable one.
+        hide: takes keys out of its texts.
+        request: what it answers.
     """
 
-    def __init__(self, new_id: Callable[[], str] = _fresh_id):
+    def __init__(
+        self,
+        new_id: Callable[[], str] = _fresh_id,
+        hide: Callable[[str], str] = _as_it_is,
+        request: ModelRequest | None = None,
+    ):
+        self._request = request
+        self._mended: dict[str, None] = {}  # what was done to read the pieces, each said once
         self._new_id = new_id
+        self._hide = hide
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
         self._slots: list[_Slot] = []
         self._by_index: dict[int, _Slot] = {}
-        self._usage: _Usage | None = None
+        self._usage: Any = None
         self._model = ""
         self._seen = False
         self.finish: str | None = None
@@ -220,7 +266,10 @@ class Answer:
     def add(self, piece: Piece) -> Any:
         """Take one piece; returns the error that it carries, if any."""
         self._usage = piece.usage or self._usage
-        self._model = piece.model or self._model
+        if isinstance(piece.model, str) and piece.model:
+            self._model = piece.model[:200]
+        if piece.mended:
+            self._mended[piece.mended] = None
         if piece.error:
             return piece.error
         for choice in (piece.choices or ())[:1]:
@@ -292,55 +341,78 @@ class Answer:
             raise ModelError("broken", "the answer has no choices")
         if not whole and self.finish is None:
             raise ModelError("broken", "the stream ended in the middle of the answer")
-        text = storable("".join(self._text))
+        text = self._said(self._text)
         if self.finish == "content_filter" or (self._refusal and not text and not self._slots):
-            raise ModelError(
-                "refused", storable("".join(self._refusal))[:300] or "the provider's content filter cut in"
-            )
-        repairs: list[str] = []
+            raise ModelError("refused", self._said(self._refusal)[:300] or "the provider's content filter cut in")
+        repairs = list(self._mended)
         calls = self._calls(repairs)
+        if not calls and not self._slots and self.finish != "length":
+            calls = self._written(text, repairs)
+            text = "" if calls else text
+        if self.finish == "length" and (shorter := without_runaway(text)) != text:
+            repairs.append(f"cut a repetition of {len(text) - len(shorter):,} characters from the end of the text")
+            text = shorter
         if not calls and not text.strip():
             if repairs:
                 raise ModelError("broken", f"nothing valid is left of the answer: {'; '.join(repairs)}")
             cut = " (the output limit was used up before it)" if self.finish == "length" else ""
             raise ModelError("empty", f"an answer with neither text nor calls{cut}")
         finish = "length" if self.finish == "length" else "tool_calls" if calls else "stop"
-        reasoning = storable("".join(self._reasoning))
-        return ModelResponse(text, calls, self.usage(), finish, self._model, reasoning, tuple(repairs))
+        reasoning = self._said(self._reasoning)
+        return ModelResponse(text, calls, self.usage(), finish, self._said([self._model]), reasoning, tuple(repairs))
+
+    def _said(self, parts: list[str]) -> str:
+        return self._hide(storable("".join(parts)))
 
     @property
     def counted(self) -> bool:
         """Whether the provider told the usage."""
-        return self._usage is not None and self._usage.prompt_tokens is not None
+        return read_usage(self._usage) is not None
 
     def usage(self) -> Usage:
-        told = self._usage or _Usage()
-        prompt, completion = told.prompt_tokens_details or _Details(), told.completion_tokens_details or _Details()
-        return Usage(
-            prompt=told.prompt_tokens or 0,
-            completion=told.completion_tokens or 0,
-            cached=prompt.cached_tokens or told.prompt_cache_hit_tokens or 0,
-            reasoning=completion.reasoning_tokens or 0,
-        )
+        return read_usage(self._usage) or Usage()
+
+    def _written(self, text: str, repairs: list[str]) -> tuple[ToolCall, ...]:
+        """Calls that the model wrote as text."""
+        offered = {tool.name for tool in self._request.tools} if self._request is not None else set[str]()
+        written = calls_in_text(text, offered) if offered else []
+        if written:
+            repairs.append(f"took {len(written)} calls that were written as text for calls")
+        return tuple(ToolCall(self._new_id(), name, clean_json(arguments)) for name, arguments in written)
 
     def _calls(self, repairs: list[str]) -> tuple[ToolCall, ...]:
+        if not self._slots:
+            return ()
+        request = self._request
+        offered = {tool.name for tool in request.tools} if request is not None else set[str]()
+        # An id must be new in the whole conversation: some servers count from zero in every answer.
+        taken = {call.id for m in request.messages for call in m.calls} if request is not None else set[str]()
         calls: list[ToolCall] = []
-        taken: set[str] = set()
+        seen: set[tuple[str, str, str]] = set()
         for slot in self._slots:
-            name, arguments = storable(slot.name), clean_json(slot.arguments)
+            said, arguments = self._said([slot.name]), clean_json(self._hide(slot.arguments))
+            name = mend_name(said, offered)
             if not name:
                 repairs.append("dropped a call without a name")
                 continue
             if self.finish == "length" and not is_object(arguments):
                 repairs.append(f"dropped the call of {name}: its arguments were cut at the output limit")
                 continue
-            if not arguments.strip():
-                arguments = "{}"
+            if slot.id and (slot.id, name, arguments) in seen:
+                repairs.append(f"dropped a call of {name} that came twice")
+                continue
+            seen.add((slot.id, name, arguments))
+            if name != said:
+                repairs.append(f"took the call of {said[:80]!r} for one of {name}")
             if arguments != slot.arguments and slot.arguments.strip():
                 repairs.append(f"removed characters that no text may have from the arguments of {name}")
-            call_id = storable(slot.id)
-            if not call_id or call_id in taken:
-                repairs.append(f"gave the call of {name} a new id, its own was {'taken' if call_id else 'missing'}")
+            arguments, how = mend_arguments(arguments) if arguments.strip() else ("{}", "")
+            if how:
+                repairs.append(f"mended the arguments of {name}: {how}")
+            call_id = self._said([slot.id])
+            if call_id in taken or not _AN_ID.fullmatch(call_id):
+                why = "missing" if not call_id else "taken" if call_id in taken else "none that can be sent back"
+                repairs.append(f"gave the call of {name} a new id, its own was {why}")
                 call_id = self._new_id()
             taken.add(call_id)
             calls.append(ToolCall(call_id, name, arguments))
@@ -381,11 +453,3 @@ def _clean_all(value: Any) -> Any:
             return {storable(key): _clean_all(item) for key, item in cast("dict[str, Any]", value).items()}
         case _:
             return value
-
-
-def is_object(text: str) -> bool:
-    """Whether the text is one complete JSON object."""
-    try:
-        return isinstance(msgspec.json.decode(text), dict)
-    except (ValueError, RecursionError):
-        return False

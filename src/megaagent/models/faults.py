@@ -14,6 +14,8 @@ import msgspec
 
 from megaagent.errors import Fault, ModelError
 from megaagent.models.limits import read_retry_after
+from megaagent.redaction import MARK
+from megaagent.redaction import Secrets as Known
 
 # Looked for in code, type and message of an error, in this order: the more particular first.
 _WORDS: Final[tuple[tuple[Fault, re.Pattern[str]], ...]] = (
@@ -73,7 +75,7 @@ _KEY = re.compile(r"(?i)\b(bearer\s+|sk-|api[-_ ]?key[=:]\s*)[\w.*+/=-]{6,}")
 
 
 class Secrets:
-    """Takes keys out of texts that people or a journal will read.
+    """Takes keys out of what a provider says.
 
     Args:
         keys: the very strings that must not appear.
@@ -81,11 +83,18 @@ class Secrets:
 
     def __init__(self, *keys: str | None):
         self._keys = tuple(key for key in keys if key)
+        self._known = Known(*keys)
 
     def hide(self, text: str) -> str:
+        """An error without the keys, whatever they look like, and without anything that looks like one."""
+        text = self._known.hide(text)
         for key in self._keys:
-            text = text.replace(key, "[key]")
-        return _KEY.sub("[key]", text)
+            text = text.replace(key, MARK)
+        return _KEY.sub(MARK, text)
+
+    def hide_known(self, text: str) -> str:
+        """An answer without the keys; what only looks like one may be part of the work."""
+        return self._known.hide(text)
 
 
 def fault_of(status: int, words: str) -> Fault:

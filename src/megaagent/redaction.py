@@ -1,0 +1,143 @@
+"""Keys kept out of everything that is recorded, sent or shown, in the spellings that an echo can have.
+
+A key is known to the engine alone: it comes from the environment, and programs have none. But a provider may repeat it
+in an error or an answer, and a user's tool may print what it was called with. What comes from outside is searched for
+the keys by value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar, cast
+from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
+
+T = TypeVar("T")
+
+MARK: Final = "[key]"
+_NAMED: Final = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
+_ZIPPED: Final = re.compile(r"H4sI[\w+/-]{12,}={0,2}", re.ASCII)  # gzip in base64
+_ZIPPED_MOST: Final = 1 << 20  # bytes that are looked at within one
+
+
+class Secrets:
+    """Takes secrets out of text.
+
+    Args:
+        values: the very strings that must not appear. One that could be an ordinary word (of fewer than 12 characters,
+            or of fewer than 20 without a digit, such as the "not-needed" of a local server) is not looked for.
+    """
+
+    def __init__(self, *values: str | None):
+        self._values = tuple(dict.fromkeys(value.strip() for value in values if value and _is_secret(value.strip())))
+        # The longest first, so that none is cut by another that it contains.
+        self._forms = tuple(sorted({form for value in self._values for form in _forms(value)}, key=len, reverse=True))
+        self._spread = tuple(re.compile(r"(?:\s|\\[nrt])*".join(map(re.escape, value))) for value in self._values)
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Secrets:
+        """Those that an environment holds: by the names of its variables, and the passwords in its URLs."""
+        named = (text for name, text in environ.items() if _NAMED.search(name) and not text.startswith("/"))
+        addresses = (text for name, text in environ.items() if name.upper().endswith(("_URL", "_PROXY")))
+        return cls(*named, *(word for text in addresses for word in passwords_in(text)))
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self._values)})"
+
+    def hide(self, text: str) -> str:
+        """The text with a mark in the place of every secret."""
+        if not self._values or len(text) < 12:
+            return text
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MARK)
+        dense = "".join(text.replace("\\n", " ").split())
+        for value, spread in zip(self._values, self._spread, strict=True):
+            if value in dense:
+                text = spread.sub(MARK, text)
+        return _ZIPPED.sub(self._unzipped, text) if "H4sI" in text else text
+
+    def hide_in(self, value: T) -> T:
+        """The same for every text in a value of plain data and structs; the value itself when it holds no secret."""
+        return cast(T, self._hidden(value)) if self._values else value
+
+    def _hidden(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, tuple | list):
+            items = [self._hidden(item) for item in cast("Iterable[Any]", value)]
+            same = all(new is old for new, old in zip(items, cast("Iterable[Any]", value), strict=True))
+            return value if same else type(cast("Any", value))(items)  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(value, msgspec.Struct):
+            changes: dict[str, Any] = {}
+            for name in value.__struct_fields__:
+                old = getattr(value, name)
+                new = self._hidden(old)
+                if new is not old:
+                    changes[name] = new
+            return msgspec.structs.replace(value, **changes) if changes else value
+        return value
+
+    def _unzipped(self, found: re.Match[str]) -> str:
+        run = found[0].rstrip("=").replace("-", "+").replace("_", "/")
+        try:
+            data = zlib.decompressobj(31).decompress(base64.b64decode(run + "=" * (-len(run) % 4)), _ZIPPED_MOST)
+        except (zlib.error, binascii.Error, ValueError):
+            return found[0]
+        inside = data.decode(errors="replace")
+        return found[0] if self.hide(inside) == inside else MARK
+
+
+def passwords_in(url: str) -> list[str]:
+    """What an URL says that only its owner should know: its password, and what its query names as a key."""
+    try:
+        parts = urlsplit(url.strip())
+        secret = parts.password
+    except ValueError:
+        return []
+    query = (pair.partition("=") for pair in parts.query.split("&"))
+    named = [text for name, _, text in query if text and re.search(r"(?i)key|token|secret|passw|^sig", name)]
+    return [unquote(text) for text in (secret, *named) if text]
+
+
+def _is_secret(value: str) -> bool:
+    return len(value) >= (12 if any(letter.isdigit() for letter in value) else 20)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """The spellings that are looked for as they stand."""
+    data = value.encode()
+    yield value
+    yield value[::-1]
+    yield codecs.encode(value, "rot13")
+    yield quote(value, safe="")
+    for digits in (data.hex(), data.hex().upper()):
+        pairs = [digits[at : at + 2] for at in range(0, len(digits), 2)]
+        yield digits
+        yield "".join(f"%{pair}" for pair in pairs)
+        yield "".join(f"\\x{pair}" for pair in pairs)
+        yield "".join(f"\\u00{pair}" for pair in pairs)
+    yield msgspec.json.encode(value).decode()[1:-1]
+    yield "".join(f"&#{byte};" for byte in data)
+    for between in ("\0", "\ufffd"):  # UTF-16, before and after NUL was made storable
+        yield between.join(value)
+    for shift in range(3):
+        yield from _base64(data, shift)
+
+
+def _base64(data: bytes, shift: int) -> Iterator[str]:
+    """In base64 where `shift` bytes stand before it, without the digits that its neighbours decide."""
+    text = base64.b64encode(b"\0" * shift + data).decode()
+    first = (8 * shift + 5) // 6
+    whole = text[first : 8 * (shift + len(data)) // 6]
+    yield whole
+    yield whole.replace("+", "-").replace("/", "_")
