@@ -47,21 +47,21 @@ def report(records: Iterable[Record]) -> str:
 def _lines(state: State, records: list[Record], began: ev.RunStarted) -> Iterator[str]:
     run = state.run
     ending = run.ending
-    yield f"# {began.scenario or 'Run'}: {ending.status if ending else 'not ended'}"
+    yield f"# {one_line(began.scenario or 'Run')}: {ending.status if ending else 'not ended'}"
     yield ""
     if run.simulated:
         yield "**This was a simulation: no model was asked. Answers, tokens, times and costs are made up by a script.**"
         yield ""
-    yield f"Run {began.run}, MegaAgent {began.version}, model {began.model or 'by tier'}."
+    yield f"Run {began.run}, MegaAgent {began.version}, model {one_line(began.model) or 'by tier'}."
     if ending is not None:
-        yield f"It ended as **{ending.status}**: {ending.reason}."
+        yield f"It ended as **{ending.status}**: {one_line(ending.reason, 2000)}."
     yield ""
     yield from _quoted("The goal", began.goal)
     if ending is not None and ending.text:
         yield from _quoted("What the boss reported", ending.text)
     if ending is not None and ending.gaps:
         yield "## What is missing\n"
-        yield from (f"- {gap}" for gap in ending.gaps)
+        yield from (f"- {one_line(gap, 2000)}" for gap in ending.gaps)
         yield ""
     yield "## Figures\n"
     yield from (f"- {line}" for line in _figures(state, records))
@@ -108,7 +108,7 @@ def overlap(records: Iterable[Record]) -> float:
 
 
 def _tree(state: State, member: Member, depth: int) -> Iterator[str]:
-    files = f"; files: {', '.join(f'`{path}`' for path in member.files)}" if member.files else ""
+    files = f"; files: {', '.join(_code(path) for path in member.files)}" if member.files else ""
     words = one_line(member.description)
     yield f"{'  ' * depth}- **{name_of(member.id)}**: {words} ({member.step} steps, ${member.cost:.4f}{files})"
     for id in member.group:
@@ -124,7 +124,7 @@ def _checks(records: Iterable[Record]) -> Iterator[str]:
                 yield f"Round {number}:\n"
             case ev.CheckRun(name=name, passed=passed, output=output):
                 mark = "passed" if passed else "**failed**"
-                yield f"- {mark}: {name}{': ' + one_line(output) if output else ''}"
+                yield f"- {mark}: {one_line(name)}{': ' + one_line(output) if output else ''}"
             case ev.VerdictGiven(confirmed=confirmed, gaps=gaps):
                 yield f"\nVerdict: {'confirmed' if confirmed else 'not confirmed'}"
                 yield from (f"- gap: {one_line(gap)}" for gap in gaps)
@@ -146,7 +146,7 @@ def _repairs(records: Iterable[Record]) -> Iterator[str]:
             case ev.TurnRefused(how=how):
                 counts[f"{how} refused"] += 1
             case ev.ToolReturned(ok=False, tool=tool):
-                counts[f"{tool} answered with an error"] += 1
+                counts[f"{one_line(tool, 64)} answered with an error"] += 1
             case ev.ConflictMet():
                 counts["conflict met"] += 1
             case ev.FileCommitted(merged=True):
@@ -166,6 +166,11 @@ def _quoted(title: str, text: str) -> Iterator[str]:
     yield f"## {title}\n"
     yield from (f"> {one_line(line, 2000)}" for line in text.splitlines())
     yield ""
+
+
+def _code(path: str) -> str:
+    """A path as code; one with a backtick in it would end that."""
+    return f"`{one_line(path)}`" if "`" not in path else one_line(path)
 
 
 def one_line(text: str, limit: int = 200) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from megaagent import events as ev
-from megaagent.agent.conversation import Conversation
+from megaagent.agent.conversation import Conversation, escape
 from megaagent.agent.prompt import Prompt
 from megaagent.agent.prompts import Prompts
 from megaagent.errors import ModelError
@@ -100,7 +100,7 @@ class Contexts:
         """What changes from step to step: sent last, never kept."""
         lines = ["<status>"]
         if member.checklist:
-            lines += [f"[{'x' if item.done else ' '}] {item.text}" for item in member.checklist]
+            lines += [f"[{'x' if item.done else ' '}] {_one_line(item.text)}" for item in member.checklist]
         for below in self._state.subordinates(member.id):
             stand = ", ".join(sorted({self._state.debts[id].status for id in below.owes})) or "settled"
             lines.append(f"{name_of(below.id)}: {stand}")
@@ -210,3 +210,8 @@ class Contexts:
             if isinstance(record.event, ev.MessageSent) and record.event.message.id == id:
                 return record.event.message
         raise LookupError(f"message {id} is not in the journal")
+
+
+def _one_line(text: str) -> str:
+    """Text of an agent's making as it may stand in the status, which is the engine's."""
+    return escape(" ".join(text.split()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from itertools import islice
 
 from megaagent import events as ev
 from megaagent.agent.lint import missing_from
@@ -25,6 +26,8 @@ class Names:
     def __init__(self, state: State):
         self._state = state
         self._promised: set[str] = set()
+        self._taken = {*RESERVED}  # in lower case: nobody shall be able to pass for another by the case of letters
+        self._known = 0
 
     def claim(self, wanted: str, limit: int) -> str:
         """A free name, `wanted` itself or one made from it.
@@ -36,8 +39,11 @@ class Names:
         self._promised -= self._promised & taken.keys()
         if self._state.run.agents + len(self._promised) >= limit:
             raise ToolError(f"this run may have {limit} agents, and has them: give the work to somebody who is there.")
+        self._taken.update(map(str.lower, islice(taken, self._known, None)))
+        self._known = len(taken)
+        promised = {*map(str.lower, self._promised)}
         name, number = wanted, 1
-        while name in taken or name in self._promised or name.lower() in RESERVED:
+        while name.lower() in self._taken or name.lower() in promised:
             number += 1
             name = f"{wanted}{number}"
         self._promised.add(name)

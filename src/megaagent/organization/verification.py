@@ -197,7 +197,7 @@ class Verification:
         results = "\n".join(f"{mark(check.passed)} {check.name}: {check.detail}".rstrip(": ") for check in checks)
         parts = [
             f"The goal:\n{self._state.run.goal}",
-            f"Executed checks:\n{results or 'none came with the goal'}",
+            f"Executed checks:\n{escape(results) or 'none came with the goal'}",
             f"The files:\n{escape(await self._blocking(self._files, head))}",
             f"The report handed in with them:\n{escape(debt.report)}",
         ]
