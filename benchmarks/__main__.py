@@ -7,7 +7,10 @@ import sys
 
 BENCHMARKS = {
     "gobang_ai": "benchmarks.gobang_ai",
+    "policy": "benchmarks.policy",
+    "schedule": "benchmarks.schedule",
     "step": "benchmarks.step",
+    "workspace": "benchmarks.workspace",
 }
 
 

@@ -15,8 +15,6 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
-import pygit2
-
 from megaagent import launch
 from megaagent.control import ControlServer
 from megaagent.journal import ledger, lock, sqlite
@@ -27,7 +25,9 @@ from megaagent.organization.verification import Verification
 from megaagent.organization.voices import Voices
 from megaagent.runtimes.local import LocalHandle, LocalRuntime
 from megaagent.tools import Tool
-from megaagent.workspace import Workspace, store, workspace
+from megaagent.workspace import Workspace, packs, store, workspace
+from megaagent.workspace.batch import Batch
+from megaagent.workspace.packs import Pack
 
 KINDS = (
     *("RunStarted", "RunResumed", "CallIntended", "ModelAnswered", "ToolReturned", "MessageSent", "FileCommitted"),
@@ -53,13 +53,14 @@ AROUND = {  # a function or method, and the name of the places before and after 
     "workspace.create": (Workspace, "create"),
     "workspace.open": (Workspace, "open"),
     "workspace.sync_all": (workspace, "sync_all"),
-    "git.write": (Workspace, "_commit"),
-    "git.blob": (pygit2.Repository, "create_blob"),
-    "git.tree": (workspace, "changed_tree"),
-    "git.commit": (pygit2.Repository, "create_commit"),
-    "git.objects": (workspace, "sync_objects"),
+    "git.write": (Workspace, "commit"),
+    "git.settle": (Batch, "take"),
+    "git.pack": (Pack, "finish"),
+    "git.part": (packs, "_write"),
+    "git.folder": (packs, "sync"),
     "git.branch": (workspace, "move_branch"),
     "git.rename": (Path, "replace"),
+    "git.name": (Path, "rename"),
     "journal.open": (sqlite, "Ledger"),
     "journal.deliver": (sqlite.SQLiteJournal, "_deliver"),
     "journal.listeners": (sqlite.Listeners, "tell"),

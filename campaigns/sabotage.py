@@ -5,6 +5,7 @@ A checker that finds nothing in a run whose safeguard is off would find nothing 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,8 @@ from campaigns.failpoints import put
 from megaagent.journal import ledger, lock, schema
 from megaagent.organization.voices import Voices
 from megaagent.organization.work import Work
-from megaagent.workspace import Workspace, store, workspace
+from megaagent.workspace import Done, Queue, Workspace, Write, store, workspace
+from megaagent.workspace.packs import Pack
 
 WINDOW = 0.04  # seconds between reading the branch and moving it, so that writers do meet
 
@@ -71,18 +73,24 @@ def no_epoch() -> None:
 def no_queue() -> None:
     """Writers of one engine are let through side by side, and are slow."""
     inner = Workspace.__init__
-    advance = Workspace._advance  # pyright: ignore[reportPrivateUsage]
+    finish = Pack.finish
 
     def init(this: Any, *args: Any, **named: Any) -> None:
         inner(this, *args, **named)
         this._writing = nullcontext()
 
-    def slowly(*args: Any) -> str:
+    def slowly(this: Pack, durable: bool) -> None:
         time.sleep(WINDOW)
-        return advance(*args)
+        finish(this, durable)
+
+    async def directly(this: Any, write: Write) -> Done:
+        [outcome] = await asyncio.to_thread(this._workspace.commit, [write])
+        assert isinstance(outcome, Done), outcome
+        return outcome
 
     put(Workspace, "__init__", init)
-    put(Workspace, "_advance", slowly)
+    put(Queue, "_put", directly)
+    put(Pack, "finish", slowly)
 
 
 def no_swap() -> None:

@@ -38,7 +38,7 @@ from megaagent.sandboxes.contract import Execution, Process, Program
 from megaagent.settings import Settings
 from megaagent.tools import Tool, toolbox
 from megaagent.tools import desk as desks
-from megaagent.workspace import Workspace
+from megaagent.workspace import Queue, Workspace
 
 
 class Parts(Struct, frozen=True):
@@ -105,14 +105,15 @@ def assemble(parts: Parts) -> tuple[Organization, Questions]:
     questions = Questions(settings.attended, limits.question_minutes)
     names = Names(state)
     blocking = run_inline if parts.inline else parts.disk.patiently if parts.disk else asyncio.to_thread
+    writes = Queue(workspace, blocking)
     searcher = journal.reader()  # its own, since it is used from threads
     memory = Memory(lambda: searcher, blocking)
 
     def desk(work: Work) -> Mapping[type, object]:
         return {
             desks.People: PeoplePart(work, limits, names, questions.ask),
-            desks.Files: FilesPart(work, limits, workspace, parts.run, blocking),
-            desks.Programs: ProgramsPart(work, limits, programs, workspace, parts.run, blocking),
+            desks.Files: FilesPart(work, limits, workspace, writes, parts.run, blocking),
+            desks.Programs: ProgramsPart(work, limits, programs, workspace, writes, parts.run, blocking),
             desks.Own: OwnPart(work, memory.recall),
             desks.Turn: TurnPart(work, limits),
         }

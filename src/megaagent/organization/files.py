@@ -9,7 +9,7 @@ from megaagent import events as ev
 from megaagent.errors import ToolError
 from megaagent.organization.limits import Limits
 from megaagent.organization.work import Work
-from megaagent.workspace import Committed, Conflict, Stamp, Workspace, clean_path
+from megaagent.workspace import Committed, Conflict, Queue, Stamp, Workspace, clean_path
 
 T = TypeVar("T")
 Blocking = Callable[..., Awaitable[Any]]  # runs a function that blocks: in a thread, or inline in virtual time
@@ -19,12 +19,13 @@ LISTED = 500
 
 
 class FilesPart:
-    """`megaagent.tools.desk.Files` for one step."""
+    """`megaagent.tools.desk.Files` for one step; `writes` commits for all agents together."""
 
-    def __init__(self, work: Work, limits: Limits, workspace: Workspace, run: str, blocking: Blocking):
+    def __init__(self, work: Work, limits: Limits, workspace: Workspace, writes: Queue, run: str, blocking: Blocking):
         self._work = work
         self._limits = limits
         self._workspace = workspace
+        self._writes = writes
         self._run = run
         self._blocking = blocking
 
@@ -74,7 +75,7 @@ class FilesPart:
     async def _commit(self, path: str, data: bytes, base: str | None) -> str:
         work = self._work
         before = work.draft.run.head
-        result = await self._blocking(self._workspace.write, path, data, base, self._stamp())
+        result = await self._writes.write(path, data, base, self._stamp())
         if isinstance(result, Conflict):
             work.record(ev.ConflictMet(result.path, result.base, result.theirs_revision))
             raise ToolError(conflict_text(result, self._limits.shown))

@@ -16,7 +16,7 @@ from megaagent.organization.work import Work
 from megaagent.runtimes.contract import Handle, Runtime
 from megaagent.sandboxes.contract import Execution, Harvest, Program
 from megaagent.sandboxes.contract import Limits as ProgramLimits
-from megaagent.workspace import Committed, Stamp, Workspace
+from megaagent.workspace import Committed, Queue, Stamp, Workspace
 
 QUIET = 0.6  # seconds without further output after which a program that has spoken is taken to wait for input
 TO_THE_END = 24 * 3600.0
@@ -138,12 +138,20 @@ class ProgramsPart:
     """`megaagent.tools.desk.Programs` for one step."""
 
     def __init__(
-        self, work: Work, limits: Limits, programs: Programs, workspace: Workspace, run: str, blocking: Blocking
+        self,
+        work: Work,
+        limits: Limits,
+        programs: Programs,
+        workspace: Workspace,
+        writes: Queue,
+        run: str,
+        blocking: Blocking,
     ):
         self._work = work
         self._limits = limits
         self._programs = programs
         self._workspace = workspace
+        self._writes = writes
         self._run = run
         self._blocking = blocking
 
@@ -200,7 +208,7 @@ class ProgramsPart:
             there = ", ".join([*harvest.written, *harvest.removed]) or "nothing"
             raise ToolError(f"your last program did not write {', '.join(unknown) or 'that'}; it left: {there}.")
         changes = {path: harvest.written.get(path) for path in paths}
-        kept, conflicts = await self._blocking(self._workspace.write_many, changes, base, stamp)
+        kept, conflicts = await self._writes.write_many(changes, base, stamp)
         told = await self._kept(kept, base)
         for conflict in conflicts:
             self._work.record(ev.ConflictMet(conflict.path, conflict.base, conflict.theirs_revision))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from megaagent.events import AgentId, Revision, Struct
 
 
@@ -32,6 +34,19 @@ class Stamp(Struct, frozen=True):
     step: int
     call: int
     time: float
+
+
+class Write(Struct, frozen=True):
+    """What one call wants to be committed.
+
+    Attributes:
+        changes: what files are to hold, by path; None removes a file.
+        base: the revision at which the writer last saw them, None if it never did.
+    """
+
+    changes: Mapping[str, bytes | None]
+    base: Revision | None
+    stamp: Stamp
 
 
 class FileText(Struct, frozen=True):
@@ -92,6 +107,13 @@ class Conflict(Struct, frozen=True):
     theirs: str
     theirs_revision: Revision
     marked: str
+
+
+class Done(Struct, frozen=True):
+    """What became of a `Write`: everything that merges is in one commit."""
+
+    committed: tuple[tuple[str, Committed], ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
 
 
 class LogEntry(Struct, frozen=True):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pygit2
 from pygit2.enums import FileMode
 
 from megaagent.errors import ToolError
 from megaagent.events import Revision, Struct
 from megaagent.workspace.contract import Conflict
-from megaagent.workspace.store import file_at
+from megaagent.workspace.trees import Id
 
 
 class Settled(Struct, frozen=True):
@@ -26,51 +28,59 @@ def text_of(data: bytes) -> str | None:
         return None
 
 
+class Sides(Struct, frozen=True):
+    """Where a file stands when somebody writes it; an id is None where there is no file.
+
+    Attributes:
+        base: the revision that the writer saw, and `was` the file there.
+        head: the newest revision, and `theirs` the file there.
+    """
+
+    base: Revision | None
+    was: Id | None
+    head: Revision
+    theirs: Id | None
+
+
 def settle(
-    repo: pygit2.Repository, path: str, mine: bytes | None, base: pygit2.Commit | None, head: pygit2.Commit
+    repo: pygit2.Repository, path: str, mine: bytes | None, sides: Sides, read: Callable[[Id], bytes]
 ) -> Settled | Conflict:
-    """Three-way merge of one file, line by line: what the writer saw at `base`, what it wants, what is at `head`.
+    """Three-way merge of one file, line by line: what the writer saw, what it wants, what is there now.
+
+    Args:
+        read: the content of a file by its id.
 
     Raises:
-        ToolError: a file is to be removed that never was, or the path is a folder or a symbolic link.
+        ToolError: a file is to be removed that never was.
     """
-    theirs = file_at(head.tree, path)
-    was = None if base is None else file_at(base.tree, path)
-    if mine is None and theirs is None:
-        if was is None:
+    if mine is None and sides.theirs is None:
+        if sides.was is None:
             raise ToolError(f"there is no file {path} to remove.")
         return Settled(None)
-    if mine is not None and theirs is not None and pygit2.hash(mine) == theirs.id:
+    if sides.was == sides.theirs or (mine is not None and pygit2.hash(mine).raw == sides.theirs):
         return Settled(mine)
-    if (was and was.id) == (theirs and theirs.id):
-        return Settled(mine)
-    return _three_way(repo, path, mine, was, theirs, None if base is None else str(base.id), str(head.id))
+    return _three_way(repo, path, mine, sides, read)
 
 
 def _three_way(
-    repo: pygit2.Repository,
-    path: str,
-    mine: bytes | None,
-    was: pygit2.Blob | None,
-    theirs: pygit2.Blob | None,
-    base: Revision | None,
-    head: Revision,
+    repo: pygit2.Repository, path: str, mine: bytes | None, sides: Sides, read: Callable[[Id], bytes]
 ) -> Settled | Conflict:
-    contents = (mine or b"", was.data if was else b"", theirs.data if theirs else b"")
+    was, theirs = (None if id is None else read(id) for id in (sides.was, sides.theirs))
+    contents = (mine or b"", was or b"", theirs or b"")
     marked = ""
     if all(text_of(content) is not None for content in contents):
         # Against a removal nothing is merged; without a base the markers then show the whole text that is left.
         known = was is not None and mine is not None and theirs is not None
-        clean, marked = merge_lines(repo, *contents, labels=("yours", f"at {head[:12]}"), known=known)
+        clean, marked = merge_lines(repo, *contents, labels=("yours", f"at {sides.head[:12]}"), known=known)
         if clean and known:
             return Settled(marked.encode(), merged=True)
     return Conflict(
         path=path,
-        base=base,
-        base_text=None if was is None else _shown(was.data),
+        base=sides.base,
+        base_text=None if was is None else _shown(was),
         mine=_shown(mine or b""),
         theirs=_shown(contents[2]),
-        theirs_revision=head,
+        theirs_revision=sides.head,
         marked=marked,
     )
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pygit2
 from pygit2.enums import FileMode, FileStatus, RepositoryOpenFlag
 
 from megaagent.errors import ConfigurationError, ToolError
-from megaagent.workspace.contract import WorkspaceLimits
+from megaagent.workspace import stamps
+from megaagent.workspace.batch import commit_bytes
+from megaagent.workspace.contract import Stamp, WorkspaceLimits
+from megaagent.workspace.packs import BLOB, COMMIT, Pack
 from megaagent.workspace.paths import clean_path
-from megaagent.workspace.store import BRANCH, Placed, private_settings
+from megaagent.workspace.store import BRANCH, move_branch, private_settings
+from megaagent.workspace.trees import Folders, Id, Placed
+
+LARGEST_PACK = 64 << 20  # bytes that are held in memory before they are written
 
 
 def repository_at(source: Path) -> pygit2.Repository | None:
@@ -60,7 +66,42 @@ def take_history(repo: pygit2.Repository, source: Path) -> None:
     (Path(repo.path) / "FETCH_HEAD").unlink(missing_ok=True)  # it names the user's folder
 
 
-def take_files(repo: pygit2.Repository, source: Path, limits: WorkspaceLimits) -> tuple[dict[str, Placed], list[str]]:
+def begin(repo: pygit2.Repository, source: Path | None, stamp: Stamp, limits: WorkspaceLimits) -> tuple[str, ...]:
+    """Make the first commit, empty or of a folder's files; says what was left out, each with its reason.
+
+    Raises:
+        ConfigurationError: the files are more than the limits allow.
+    """
+    store = _Store(Path(repo.path) / "objects")
+    placed, left_out = ({}, []) if source is None else take_files(store.add, source, limits)
+    root, fresh = Folders(lambda id: repo[pygit2.Oid(raw=id)].read_raw()).changed(None, placed, twins=True)
+    subject = "Start empty" if source is None else f"Start from a folder of {len(placed)} files"
+    text = stamps.message(subject, stamp)
+    for path, folder in fresh.items():
+        store.pack.add_folder(path, folder)
+    first = store.pack.add(COMMIT, commit_bytes(root.id, [], stamps.signature(stamp), text))
+    store.pack.finish(durable=False)
+    move_branch(repo, None, pygit2.Oid(raw=first), durable=False)
+    return tuple(left_out)
+
+
+class _Store:
+    """Packs of limited size, one after the other."""
+
+    def __init__(self, objects: Path):
+        self._objects = objects
+        self.pack = Pack(objects)
+
+    def add(self, data: bytes) -> Id:
+        if self.pack.size > LARGEST_PACK:
+            self.pack.finish(durable=False)
+            self.pack = Pack(self._objects)
+        return self.pack.add(BLOB, data)
+
+
+def take_files(
+    store: Callable[[bytes], Id], source: Path, limits: WorkspaceLimits
+) -> tuple[dict[str, Placed], list[str]]:
     """Store the regular files of a folder; also say what was left out, each with its reason.
 
     Raises:
@@ -85,7 +126,7 @@ def take_files(repo: pygit2.Repository, source: Path, limits: WorkspaceLimits) -
                 "give a smaller folder, or raise the workspace's limits"
             )
         executable = entry.stat(follow_symlinks=False).st_mode & 0o100
-        placed[name] = (repo.create_blob(data), FileMode.BLOB_EXECUTABLE if executable else FileMode.BLOB)
+        placed[name] = (store(data), FileMode.BLOB_EXECUTABLE if executable else FileMode.BLOB)
     return placed, left_out
 
 

@@ -1,4 +1,4 @@
-"""The bare repository beneath: opened without anybody's configuration, trees built, the branch moved.
+"""The bare repository beneath: opened without anybody's configuration, read, its branch moved.
 
 libgit2 keeps some settings for the whole process. The first workspace that is opened empties its search paths for
 system, global, XDG and ProgramData configuration (which are also where it looks for attributes and ignore rules of
@@ -14,24 +14,22 @@ import os
 import re
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import cast
 
 import pygit2
-from pygit2.enums import ConfigLevel, FileMode, ObjectType, RepositoryInitFlag, RepositoryOpenFlag
+from pygit2.enums import ConfigLevel, ObjectType, RepositoryInitFlag, RepositoryOpenFlag
 
 from megaagent.errors import RunError, ToolError
 from megaagent.events import Revision
-from megaagent.workspace.paths import folded, is_clean
+from megaagent.workspace.packs import sync
+from megaagent.workspace.paths import is_clean
+from megaagent.workspace.trees import REGULAR, require_file
 
 BRANCH = "refs/heads/main"
 STALE = 10.0  # seconds after which a lock on the branch, which is held for milliseconds, is a dead process's
-REGULAR = frozenset({FileMode.BLOB, FileMode.BLOB_EXECUTABLE})
-
-Placed: TypeAlias = "tuple[pygit2.Oid, FileMode | None]"  # a blob and its mode; None keeps the mode that the path has
-_Level: TypeAlias = "dict[str, Placed | _Level]"
 
 # Not state of ours: it guards settings that libgit2 has once per process.
 _SETTINGS = threading.Lock()
@@ -125,11 +123,8 @@ def file_at(tree: pygit2.Tree, path: str) -> pygit2.Blob | None:
     found = find(tree, path)
     if found is None:
         return None
-    if isinstance(found, pygit2.Blob) and found.filemode in REGULAR:
-        return found
-    if isinstance(found, pygit2.Tree):
-        raise ToolError(f"{path} is a folder. Name a file in it; list_files('{path}/') shows them.")
-    raise ToolError(f"{path} is a symbolic link or a submodule, which agents do not use. Name a regular file.")
+    require_file(path, found.filemode)
+    return cast(pygit2.Blob, found)
 
 
 def files_of(tree: pygit2.Tree, folder: str = "") -> Iterator[tuple[str, pygit2.Blob]]:
@@ -145,91 +140,6 @@ def files_of(tree: pygit2.Tree, folder: str = "") -> Iterator[tuple[str, pygit2.
 def size_of(repo: pygit2.Repository, blob: pygit2.Blob) -> int:
     """A file's size in bytes, without reading its content."""
     return repo.odb.read_header(blob.id)[1]
-
-
-# -- trees ----------------------------------------------------------------------------------------------------------
-
-
-def changed_tree(
-    repo: pygit2.Repository,
-    tree: pygit2.Tree | None,
-    placed: Mapping[str, Placed],
-    removed: Iterable[str] = (),
-    twins: bool = False,
-) -> tuple[pygit2.Oid, list[pygit2.Oid]]:
-    """A tree with files removed, then others placed; also every tree object that was written for it.
-
-    Args:
-        twins: names that differ only in case or Unicode form may stand side by side.
-
-    Raises:
-        ToolError: a file would stand where a folder is or the other way round, or two names are twins.
-    """
-    written: list[pygit2.Oid] = []
-    for path in removed:
-        assert tree is not None, "nothing can be removed from nothing"
-        tree = _without(repo, tree, path.split("/"), written)
-    levels: _Level = {}
-    for path, blob in placed.items():
-        *folders, name = path.split("/")
-        level = levels
-        for folder in folders:
-            inner = level.setdefault(folder, {})
-            if not isinstance(inner, dict):
-                raise ToolError(f"{path} and its folder {folder} are both given as files. Rename one of them.")
-            level = inner
-        if isinstance(level.setdefault(name, blob), dict):
-            raise ToolError(f"{path} is given both as a file and as a folder. Rename one of them.")
-    if tree is not None and not levels:
-        return tree.id, written
-    return _with(repo, tree, levels, "", written, twins), written
-
-
-def _without(repo: pygit2.Repository, tree: pygit2.Tree, names: list[str], written: list[pygit2.Oid]) -> pygit2.Tree:
-    builder = repo.TreeBuilder(tree)
-    inner = _without(repo, cast(pygit2.Tree, tree[names[0]]), names[1:], written) if len(names) > 1 else None
-    if inner is None or len(inner) == 0:
-        builder.remove(names[0])  # Git knows no empty folders
-    else:
-        builder.insert(names[0], inner.id, FileMode.TREE)
-    written.append(builder.write())
-    return cast(pygit2.Tree, repo[written[-1]])
-
-
-def _with(
-    repo: pygit2.Repository,
-    tree: pygit2.Tree | None,
-    level: _Level,
-    folder: str,
-    written: list[pygit2.Oid],
-    twins: bool,
-) -> pygit2.Oid:
-    builder = repo.TreeBuilder() if tree is None else repo.TreeBuilder(tree)
-    there = {name: found for name in level if tree is not None and (found := find(tree, name)) is not None}
-    if len(there) < len(level) and not twins:
-        _refuse_twins(folder, [entry.name or "" for entry in tree or ()], [name for name in level if name not in there])
-    for name, change in level.items():
-        old = there.get(name)
-        if isinstance(change, dict):
-            if old is not None and not isinstance(old, pygit2.Tree):
-                raise ToolError(f"{folder}{name} is a file, so nothing can be written below it. Choose another folder.")
-            builder.insert(name, _with(repo, old, change, f"{folder}{name}/", written, twins), FileMode.TREE)
-        else:
-            blob, mode = change
-            builder.insert(name, blob, mode or (FileMode(old.filemode) if old is not None else FileMode.BLOB))
-    written.append(builder.write())
-    return written[-1]
-
-
-def _refuse_twins(folder: str, old: list[str], new: list[str]) -> None:
-    names = {folded(name): name for name in old}
-    for name in new:
-        twin = names.setdefault(folded(name), name)
-        if twin != name:
-            raise ToolError(
-                f"{folder}{name} differs from the existing {folder}{twin} only in upper and lower case or in the form "
-                f"of its letters, which some computers cannot tell apart. Use {folder}{twin}, or another name."
-            )
 
 
 # -- the branch -----------------------------------------------------------------------------------------------------
@@ -273,19 +183,6 @@ def _break_stale(lock: Path) -> None:
             lock.unlink()
 
 
-def sync_objects(repo: pygit2.Repository, ids: Iterable[pygit2.Oid]) -> None:
-    """Make loose objects last through a power cut; those that are in a pack already do."""
-    objects = Path(repo.path) / "objects"
-    folders = {objects}
-    for name in {str(oid) for oid in ids}:
-        path = objects / name[:2] / name[2:]
-        if path.exists():
-            sync(path)
-            folders.add(path.parent)
-    for folder in folders:
-        sync(folder)
-
-
 def sync_all(folder: Path) -> None:
     """Make a whole folder last through a power cut."""
     for path in folder.rglob("*"):
@@ -293,12 +190,3 @@ def sync_all(folder: Path) -> None:
             sync(path)
     sync(folder)
     sync(folder.parent)
-
-
-def sync(path: Path) -> None:
-    """fsync of a file or of a folder's list of names."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,19 +1,19 @@
 """The shared files of a run, versioned: everybody reads at a revision, writes are commits, the branch is the truth.
 
-A write is blob, trees, commit, and a compare-and-swap of the branch `main` of a bare Git repository. When others have
-changed the file since the writer saw it, the file is merged line by line (the three-way merge of diff3, as Git does
-it); what cannot be merged comes back as a `Conflict`, and nothing is changed.
+A write is blob, trees, commit, and a compare-and-swap of the branch `main` of a bare Git repository; writes that come
+together are commits of their own that are stored, synced and published together. When others have changed the file
+since the writer saw it, the file is merged line by line (the three-way merge of diff3, as Git does it); what cannot be
+merged comes back as a `Conflict`, and nothing is changed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -22,25 +22,29 @@ from pygit2.enums import FileMode
 
 from megaagent.errors import RunError, ToolError
 from megaagent.events import Revision
-from megaagent.workspace import history, stamps
+from megaagent.workspace import history
 from megaagent.workspace import source as sources
+from megaagent.workspace.batch import Batch
 from megaagent.workspace.contract import (
     BlameLine,
     Committed,
     Conflict,
+    Done,
     FileEntry,
     FileText,
     Hit,
     LogEntry,
     Stamp,
     WorkspaceLimits,
+    Write,
 )
-from megaagent.workspace.merge import Settled, settle, text_of
+from megaagent.workspace.merge import text_of
+from megaagent.workspace.packing import Packing
+from megaagent.workspace.packs import Pack
 from megaagent.workspace.paths import clean_path, folded, glob
 from megaagent.workspace.store import (
     BRANCH,
     BranchMovedError,
-    changed_tree,
     commit_at,
     create_repository,
     file_at,
@@ -50,8 +54,8 @@ from megaagent.workspace.store import (
     open_repository,
     size_of,
     sync_all,
-    sync_objects,
 )
+from megaagent.workspace.trees import Folders
 
 PATIENCE = 30.0  # seconds that a write keeps trying while other processes hold or move the branch
 SHOWN = 300  # characters of a line that a hit shows
@@ -80,6 +84,8 @@ class Workspace:
         self._own = threading.local()  # libgit2's handles are not shared between threads
         self._handles: weakref.WeakSet[pygit2.Repository] = weakref.WeakSet()
         self._handing = threading.Lock()
+        self._folders = Folders(lambda id: self._repo()[pygit2.Oid(raw=id)].read_raw())
+        self._packing = Packing(path)
 
     @classmethod
     def create(
@@ -119,13 +125,7 @@ class Workspace:
             origin.free()
             sources.take_history(repo, source)
         else:
-            placed, left_out = ({}, []) if source is None else sources.take_files(repo, source, workspace._limits)
-            workspace.left_out = tuple(left_out)
-            tree, _ = changed_tree(repo, None, placed, twins=True)
-            author = stamps.signature(stamp)
-            subject = "Start empty" if source is None else f"Start from a folder of {len(placed)} files"
-            first = repo.create_commit(None, author, author, stamps.message(subject, stamp), tree, [])
-            move_branch(repo, None, first, durable=False)
+            workspace.left_out = sources.begin(repo, source, stamp, workspace._limits)
         repo.free()
         if durable:
             sync_all(making)
@@ -146,17 +146,28 @@ class Workspace:
 
     def close(self) -> None:
         """Let go of all files; no other call may be under way or follow."""
+        self._packing.close()
         with self._handing:
             for repo in list(self._handles):
                 repo.free()
             self._handles.clear()
             self._own = threading.local()
 
+    @property
+    def packing(self) -> bool:
+        """Whether the store is being packed, in a process beside this one."""
+        return self._packing.busy
+
     # -- reading ------------------------------------------------------------------------------------------------
 
     def sole_writer(self) -> None:
-        """Free the branch of a lock that a killed writer left; only for who knows that there is no other writer."""
+        """Clear away what a killed writer left: the branch's lock, files of a pack that was not finished.
+
+        Only for who knows that there is no other writer.
+        """
         (self.path / f"{BRANCH}.lock").unlink(missing_ok=True)
+        for left in (self.path / "objects" / "pack").glob("tmp_batch_*"):
+            left.unlink(missing_ok=True)
 
     def head(self) -> Revision:
         """The newest revision."""
@@ -300,11 +311,11 @@ class Workspace:
             ToolError: the path or the content cannot be accepted; the message says what to do.
             RunError: other processes kept the branch for longer than a write waits.
         """
-        return self._one({path: content}, base, stamp)
+        return only(self._one(Write({path: content}, base, stamp)))
 
     def remove(self, path: str, base: Revision | None, stamp: Stamp) -> Committed | Conflict:
         """Commit that a file is gone; arguments and errors as for `write`."""
-        return self._one({path: None}, base, stamp)
+        return only(self._one(Write({path: None}, base, stamp)))
 
     def write_many(
         self, changes: Mapping[str, bytes | None], base: Revision, stamp: Stamp
@@ -314,86 +325,51 @@ class Workspace:
         Raises:
             ToolError: some of them cannot be accepted; all such are named, and nothing is committed.
         """
-        return self._commit(changes, base, stamp)
+        done = self._one(Write(changes, base, stamp))
+        return list(done.committed), list(done.conflicts)
 
-    def _one(self, change: Mapping[str, bytes | None], base: Revision | None, stamp: Stamp) -> Committed | Conflict:
-        done, conflicts = self._commit(change, base, stamp)
-        return conflicts[0] if conflicts else done[0][1]
+    def _one(self, write: Write) -> Done:
+        [outcome] = self.commit([write])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-    def _commit(
-        self, changes: Mapping[str, bytes | None], base: Revision | None, stamp: Stamp
-    ) -> tuple[list[tuple[str, Committed]], list[Conflict]]:
-        checked = self._checked(changes)
-        author = stamps.signature(stamp)
+    def commit(self, writes: Sequence[Write]) -> list[Done | Exception]:
+        """Commit writes of several agents, each a commit of its own, in their order; published and synced together.
+
+        Returns:
+            What became of each; one that cannot be accepted (`ToolError`) does not keep the others back.
+
+        Raises:
+            RunError: other processes kept the branch for longer than a write waits; nothing is committed.
+        """
         repo = self._repo()
-        seen = None if base is None else commit_at(repo, base)
         deadline, pause = time.monotonic() + PATIENCE, 0.001
         with self._writing:
             while True:
-                head = head_of(repo)
-                outcomes = {path: settle(repo, path, content, seen, head) for path, content in checked.items()}
-                settled = {path: outcome for path, outcome in outcomes.items() if isinstance(outcome, Settled)}
                 try:
-                    revision = self._advance(repo, head, settled, author, stamp)
+                    return self._advance(repo, writes)
                 except BranchMovedError as error:
                     if time.monotonic() > deadline:
                         raise RunError(f"{self.path} is kept busy by another process: {error}") from error
                     time.sleep(pause)
                     pause = min(2 * pause, 0.1)
-                    continue
-                conflicts = [outcome for outcome in outcomes.values() if isinstance(outcome, Conflict)]
-                return [(path, _committed(revision, outcome)) for path, outcome in settled.items()], conflicts
 
-    def _checked(self, changes: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
-        """The changes under their clean paths.
-
-        Raises:
-            ToolError: naming every one that cannot be accepted.
-        """
-        checked: dict[str, bytes | None] = {}
-        refused: list[str] = []
-        for given, content in changes.items():
-            try:
-                path = clean_path(given)
-                if folded(path.rpartition("/")[2]) == ".gitmodules":
-                    raise ToolError(f"{path} describes submodules, which agents do not use. Choose another name.")
-                if content is not None and len(content) > self._limits.file_bytes:
-                    limit = self._limits.file_bytes
-                    raise ToolError(f"{path} would have {len(content)} bytes, {limit} are allowed. Split it up.")
-                if path in checked:
-                    raise ToolError(f"{path} is given twice, spelled with different forms of the same letters.")
-                checked[path] = content
-            except ToolError as error:
-                refused.append(str(error))
-        if refused:
-            raise ToolError("\n".join(refused))
-        return checked
-
-    def _advance(
-        self,
-        repo: pygit2.Repository,
-        head: pygit2.Commit,
-        settled: Mapping[str, Settled],
-        author: pygit2.Signature,
-        stamp: Stamp,
-    ) -> Revision:
-        """Commit on top of `head` and move the branch; the head itself if nothing differs from it.
+    def _advance(self, repo: pygit2.Repository, writes: Sequence[Write]) -> list[Done | Exception]:
+        """Commit on top of the branch and move it.
 
         Raises:
             BranchMovedError: the branch is somewhere else by now.
         """
-        blobs = {path: repo.create_blob(it.content) for path, it in settled.items() if it.content is not None}
-        gone = [path for path, it in settled.items() if it.content is None and file_at(head.tree, path) is not None]
-        placed = {path: (blob, None) for path, blob in blobs.items()}
-        tree, trees = changed_tree(repo, head.tree, placed, gone)
-        if tree == head.tree_id:
-            return str(head.id)
-        text = stamps.message(_subject(settled), stamp, [path for path, it in settled.items() if it.merged])
-        commit = repo.create_commit(None, author, author, text, tree, [head.id])
-        if self._durable:
-            sync_objects(repo, [*blobs.values(), *trees, commit])
-        move_branch(repo, head.id, commit, self._durable)
-        return str(commit)
+        head = head_of(repo)
+        pack = Pack(self.path / "objects")
+        batch = Batch(repo, head, self._folders, pack)
+        outcomes = [_outcome(batch, write, self._limits) for write in writes]
+        if batch.head != str(head.id):
+            pack.finish(self._durable)
+            move_branch(repo, head.id, pygit2.Oid(hex=batch.head), self._durable)
+            self._packing.grown(1, batch.loose)
+        return outcomes
 
     # -- within -------------------------------------------------------------------------------------------------
 
@@ -427,15 +403,13 @@ def _nearest(path: str, files: Iterator[tuple[str, object]], count: int = 3) -> 
     return list(dict.fromkeys([*same, *get_close_matches(path, paths[:NEAREST], count)]))[:count]
 
 
-def _subject(settled: Mapping[str, Settled]) -> str:
-    if len(settled) > 1:
-        return f"Change {len(settled)} files"
-    path, outcome = next(iter(settled.items()))
-    return f"{'Remove' if outcome.content is None else 'Merge' if outcome.merged else 'Write'} {path}"
+def _outcome(batch: Batch, write: Write, limits: WorkspaceLimits) -> Done | Exception:
+    try:
+        return batch.take(write, limits)
+    except (ToolError, ValueError) as error:
+        return error
 
 
-def _committed(revision: Revision, outcome: Settled) -> Committed:
-    content = outcome.content
-    if content is None:
-        return Committed(revision, None, 0, outcome.merged)
-    return Committed(revision, hashlib.sha256(content).hexdigest(), len(content), outcome.merged)
+def only(done: Done) -> Committed | Conflict:
+    """What became of a write of a single file."""
+    return done.conflicts[0] if done.conflicts else done.committed[0][1]
