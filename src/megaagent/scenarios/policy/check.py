@@ -17,7 +17,7 @@ paths = sorted(p for p in pathlib.Path(".").glob("*.txt") if p.is_file() and not
 text = lambda path: path.read_bytes()[:200_000].decode(errors="replace")
 sys.stdout.write(json.dumps({path.name: text(path) for path in paths[int(sys.argv[1]):int(sys.argv[2])]}))
 """
-_AT_ONCE = 5  # files that one program prints; each has about 5 kB, and output is limited
+_AT_ONCE = 5  # files that one program prints when the output of all is cut; each has about 5 kB
 _MOST = 200  # files that are looked at
 _NAMED = 5  # problems that one check names
 _ALIKE = 0.6  # share of its lines that a policy may have in common with another
@@ -37,19 +37,26 @@ async def check(start: Start) -> list[Check]:
 
 async def collected(start: Start) -> dict[str, str] | None:
     """The deliverable's text files by name; None when they cannot be printed."""
-    files: dict[str, str] = {}
+    files = await _printed(start, 0, _MOST)
+    if files is not None:
+        return files
+    files = {}  # the output was cut: a few at a time
     for first in range(0, _MOST, _AT_ONCE):
-        command = ("python", "-c", _COLLECT, str(first), str(first + _AT_ONCE))
-        process = await start(Program(command, "", Limits(output=4 << 20)))
-        ran = await process.wait()
-        try:
-            more: dict[str, str] = json.loads(ran.output)
-        except ValueError:
-            return None
+        more = await _printed(start, first, first + _AT_ONCE)
         if not more:
-            break
+            return files if more is not None else None
         files |= more
     return files
+
+
+async def _printed(start: Start, first: int, end: int) -> dict[str, str] | None:
+    """The files from the one with that number on."""
+    process = await start(Program(("python", "-c", _COLLECT, str(first), str(end)), "", Limits(output=4 << 20)))
+    ran = await process.wait()
+    try:
+        return json.loads(ran.output)
+    except ValueError:
+        return None
 
 
 def judged(files: Mapping[str, str]) -> list[Check]:
