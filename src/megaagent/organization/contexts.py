@@ -11,7 +11,7 @@ from megaagent.agent.conversation import Conversation, escape
 from megaagent.agent.prompt import Prompt
 from megaagent.agent.prompts import Prompts
 from megaagent.errors import ModelError
-from megaagent.events import BOSS, AgentId, Event, Fact, Message, MessageId, Record, name_of, superior_of
+from megaagent.events import BOSS, ENGINE, AgentId, Event, Fact, Message, MessageId, Record, name_of, superior_of
 from megaagent.models.contract import ChatMessage
 from megaagent.organization.limits import Limits
 from megaagent.organization.members import Member
@@ -19,6 +19,7 @@ from megaagent.organization.state import State
 from megaagent.organization.voices import Append, Question, Voices
 
 AWAKE = 2_000  # conversations kept in memory; the others are read back from the journal when needed
+LOOKED_AT = 8  # of the conversations that were used longest ago, when one is to be put to rest
 UNSUMMARIZED = ("context_overflow", "refused", "broken", "empty", "bad_request")  # going on without is all there is
 CHARACTERS_PER_TOKEN = 4  # of prose and code, for deciding when a conversation is long
 
@@ -56,7 +57,7 @@ class Contexts:
         self._budget_line = budget_line
         self._prefix = ChatMessage("system", prompts.text("rules"))
         self._conversations: OrderedDict[AgentId, Conversation] = OrderedDict()
-        self._roles: dict[AgentId, ChatMessage] = {}
+        self._roles: OrderedDict[AgentId, ChatMessage] = OrderedDict()  # of those recruited last
         self._answers: dict[AgentId, ev.ModelAnswered] = {}
         self._mail: dict[MessageId, Message] = {}  # read by calls in flight
 
@@ -65,6 +66,8 @@ class Contexts:
         match record.event:
             case ev.AgentRecruited() as recruited:
                 self._roles[recruited.id] = self._role(recruited)
+                if len(self._roles) > AWAKE:
+                    self._roles.popitem(last=False)
                 return
             case ev.CallIntended(purpose="step", mail=ids):
                 self._keep_mail(record.agent, ids)
@@ -169,19 +172,22 @@ class Contexts:
         return conversation
 
     def _put_one_to_rest(self) -> None:
-        for agent in self._conversations:
+        for _ in range(LOOKED_AT):
+            agent = next(iter(self._conversations))
             if not self._state.members[agent].acting:
                 del self._conversations[agent]
+                self._answers.pop(agent, None)
                 return
+            self._conversations.move_to_end(agent)
 
     def _role_of(self, agent: AgentId) -> ChatMessage:
-        role = self._roles.get(agent)
-        if role is None:
-            for record in self._read().records(kinds=[ev.AgentRecruited]):
-                if isinstance(record.event, ev.AgentRecruited):
-                    self._roles.setdefault(record.event.id, self._role(record.event))
-            role = self._roles[agent]
-        return role
+        role = self._roles.pop(agent, None)  # from now on its conversation holds it
+        if role is not None:
+            return role
+        for record in self._read().records(agent=superior_of(agent) or ENGINE, kinds=[ev.AgentRecruited]):
+            if isinstance(record.event, ev.AgentRecruited) and record.event.id == agent:
+                return self._role(record.event)
+        raise LookupError(f"the recruiting of {agent} is not in the journal")
 
     def _role(self, recruited: ev.AgentRecruited) -> ChatMessage:
         template = "boss" if recruited.id == BOSS else "member"

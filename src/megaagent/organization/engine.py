@@ -8,22 +8,24 @@ record   every effect is a fact in the journal; the state is folded from it, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from megaagent import events as ev
 from megaagent.clock import Clock
 from megaagent.errors import ModelError
-from megaagent.events import BOSS, ENGINE, AgentId, Fact, Record
+from megaagent.events import BOSS, ENGINE, AgentId, Fact, Record, Struct, name_of, superior_of
 from megaagent.organization.alarms import Alarms
 from megaagent.organization.budget import Exhausted, Ledger
 from megaagent.organization.contexts import Contexts
-from megaagent.organization.decide import follow_up, notice, retire, runnable, settled, stalled
+from megaagent.organization.decide import follow_up, notice, priority, retire, runnable, settled, stalled
 from megaagent.organization.digest import StateDigest
 from megaagent.organization.limits import Limits
 from megaagent.organization.monitors import Caps, overtaken, watch
 from megaagent.organization.programs import Programs
+from megaagent.organization.ready import Ready
 from megaagent.organization.state import State
 from megaagent.organization.step import NeedsPerson, Steps
 from megaagent.organization.verification import Verification
@@ -35,6 +37,15 @@ TOLD_AT = 0.8  # share of a cap at which agents are told
 TICK = 1.0  # seconds of the run's clock between two looks at all that act
 
 Append = Callable[[Sequence[Fact], Sequence[bytes]], Awaitable[Sequence[Record]]]
+
+
+class Stopped(Struct, frozen=True):
+    """What was stopped: agents, and of what they had under way, and how much of it still runs (none)."""
+
+    agents: int
+    calls: int
+    programs: int
+    running: int
 
 
 class Organization:
@@ -56,7 +67,8 @@ class Organization:
         self._digest = StateDigest(state)
         self._since_digest = 0
         self._steps: dict[AgentId, asyncio.Task[None]] = {}
-        self._asked: dict[AgentId, float] = {}  # since when steps have been waiting for their model call
+        self._ready = Ready()
+        self._asked: dict[AgentId, float] = {}  # since when agents have been waiting for their model call
         self._served = 0.0  # since when the call had waited that, of all calls begun, was asked for last
         self._verifying: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -66,6 +78,7 @@ class Organization:
         self._alarms = Alarms()  # of the waits of those who rest
         self._ticked = 0.0
         self._left: list[AgentId] = []  # have retired and may have calls under way
+        self._calling_off = asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
         self._leaving = {member.id for member in state.members.values() if member.retired is not None}
 
@@ -174,11 +187,18 @@ class Organization:
     def _let_pass(self) -> list[Fact]:
         """Agents whose call is overtaken by calls that were asked for much later ask anew, before all others."""
         late = self._served - 60 * self.limits.starving_minutes
-        starving = [agent for agent in sorted(self._voices.at_the_gate) if self._asked.get(agent, late) < late]
+        starving: list[AgentId] = []
+        for agent, asked in self._asked.items():  # in the order of asking
+            if asked >= late:
+                break
+            if agent in self._voices.at_the_gate or agent in self._ready:
+                starving.append(agent)
         for agent in starving:
             del self._asked[agent]
-            self._steps[agent].cancel()
-        return overtaken(starving, self.limits)
+            if agent in self._steps:
+                self._steps[agent].cancel()
+            self.state.touched.add(agent)  # it is given its new place in the queue
+        return overtaken(sorted(starving), self.limits)
 
     def _digested(self) -> Fact:
         self._since_digest = 0
@@ -192,13 +212,19 @@ class Organization:
         if self._ledger.out_of_time(self._clock.now()):
             self.end("exhausted", f"the wall time of {self._ledger.seconds:g} s is used up")
             return
-        for agent in sorted(touched):
+        for agent in sorted(touched - self._steps.keys()):
             member = state.members[agent]
-            if agent not in self._steps and runnable(state, member):
+            if runnable(state, member):
+                self._ready.add(agent, priority(state, member))
+                self._asked.setdefault(agent, self._clock.now())
+            elif agent in self._ready:
+                self._ready.discard(agent)
+                self._asked.pop(agent, None)
+        while len(self._steps) < self.limits.active and (agent := self._ready.pop()) is not None:
+            if runnable(state, state.members[agent]):
                 task = asyncio.create_task(self._stepper.take(agent), name=f"step {agent}")
                 self._steps[agent] = task
-                self._asked[agent] = self._clock.now()
-                task.add_done_callback(lambda task, agent=agent: self._step_done(agent, task))
+                task.add_done_callback(partial(self._step_done, agent))
         boss = state.members[BOSS]
         if boss.retired is not None:
             self.end("failed", f"the boss has failed: {boss.retired}")
@@ -228,7 +254,7 @@ class Organization:
         if self._ending is not None:
             return
         for member in self.state.live():
-            scheduled = member.id in self._steps or member.id in self.state.touched
+            scheduled = member.id in self._steps or member.id in self.state.touched or member.id in self._ready
             if (member.going or member.inbox) and not scheduled and runnable(self.state, member):
                 raise AssertionError(f"lost wake-up: {member.id} may act and has no step scheduled")
 
@@ -301,15 +327,52 @@ class Organization:
         if self.state.run.paused is None and self._ending is None:
             self._in_background(self.append([Fact(ENGINE, 0, ev.RunPaused(reason))]))
 
+    async def stop_subtree(self, agent: AgentId, reason: str, before: Sequence[Fact] = ()) -> Stopped:
+        """Let an agent and all below it leave: what they owed has failed, and nothing of theirs runs on.
+
+        Args:
+            before: facts that are recorded with the first of these.
+        """
+        state = self.state
+        facts = [*before, *retire(state, agent, reason)]
+        superior = superior_of(agent)
+        if superior is not None and state.members[superior].retired is None:
+            text = f"{name_of(agent)} and all below it were {reason}. Their files stay; their work is open again: "
+            facts.append(notice(superior, f"{text}do it yourself, give it to somebody else, or go without.", self.new_id))
+        calls = sum(member.call is not None for member in state.subtree(agent))
+        programs = sum(member.program is not None for member in state.subtree(agent))
+        while facts:
+            await self.append(facts)
+            await self._call_off_retired()
+            left = [member.id for member in state.subtree(agent)]
+            await asyncio.gather(*(self._steps[id] for id in left if id in self._steps), return_exceptions=True)
+            await self._call_off_retired()  # also a program that began meanwhile
+            # Recruits whose facts were on their way leave too.
+            facts = [*self._programs_gone(left), *retire(state, agent, reason)]
+        left = [member.id for member in state.subtree(agent)]
+        live = self._programs.agents()
+        return Stopped(len(left), calls, programs, sum(id in self._steps or id in live for id in left))
+
     async def _call_off_retired(self) -> None:
         """Agents that have left stop at once: their calls and their programs."""
-        left, self._left = self._left, []
-        for agent in left:
-            if (task := self._steps.get(agent)) is not None:
-                task.cancel()
-        for agent in self._programs.agents():
-            if agent in self.state.members and self.state.members[agent].retired is not None:
-                await self._programs.stop(agent)
+        async with self._calling_off:  # who comes second returns when nothing is left to stop
+            left, self._left = self._left, []
+            for agent in left:
+                if (task := self._steps.get(agent)) is not None:
+                    task.cancel()
+            for agent in self._programs.agents():
+                if agent in self.state.members and self.state.members[agent].retired is not None:
+                    await self._programs.stop(agent)
+                    await self.append(self._programs_gone([agent]))
+
+    def _programs_gone(self, agents: Iterable[AgentId]) -> list[Fact]:
+        """The ends of programs that the engine has killed."""
+        members = [self.state.members[agent] for agent in agents]
+        return [
+            Fact(member.id, member.step, ev.ProgramEnded(member.program, None, cut=("stopped",)))
+            for member in members
+            if member.program is not None
+        ]
 
     def _in_background(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -320,11 +383,7 @@ class Organization:
 
     async def _end(self, ending: ev.RunEnded) -> ev.RunEnded:
         await self._stop_everything(self.limits.grace if ending.status != "completed" else 0.0)
-        facts = [
-            Fact(member.id, member.step, ev.ProgramEnded(member.program, None, cut=("stopped",)))
-            for member in self.state.members.values()
-            if member.program is not None
-        ]
+        facts = self._programs_gone(self.state.members)
         if ending.status == "completed":
             for below in self.state.subordinates(BOSS):
                 facts += retire(self.state, below.id, "the run is completed")

@@ -33,6 +33,7 @@ class Limits(Struct, frozen=True):
         idle_steps: of one agent without a file, a checklist or a debt changed; a group has as many per member.
         subtree_spend: share of the run's budget that one subtree below the boss may use before it is paused.
         subtree_failures: share of a subtree's model calls that may fail before it is paused.
+        active: agents whose steps are under way at once; more wait their turn.
         starving_minutes: by which another's call may be asked for later and begin before.
         grace: seconds that calls in flight are given when the run is stopped.
     """
@@ -61,6 +62,7 @@ class Limits(Struct, frozen=True):
     idle_steps: int = 40
     subtree_spend: float = 0.8
     subtree_failures: float = 0.5
+    active: int = 4_000
     starving_minutes: float = 5.0
     grace: float = 3.0
 
