@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "budget": "Set new caps of a run that is going on.",
     "patch": "Print what a run changed, as a patch for git apply.",
     "fetch": "Bring a run's result into a Git repository, as a branch.",
+    "serve": "Show the runs in a browser, and steer them there.",
     "serve-sim": "Serve a simulated model at an OpenAI-compatible address.",
 }
 

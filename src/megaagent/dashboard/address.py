@@ -1,0 +1,102 @@
+"""Where the server listens, and by which names it may be called. Beyond this machine only over TLS, or when told so."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from megaagent.errors import ConfigurationError
+from megaagent.events import Struct
+
+LOOPBACK: Final = "127.0.0.1"
+
+
+class Place(Struct, frozen=True):
+    """What the operator has asked for.
+
+    Attributes:
+        bind: address to listen at.
+        port: 0 takes any free one.
+        names: further host names by which browsers may call the server, such as `runs.example.org`.
+        certificate, key: PEM files for TLS.
+        plain: to be reached from other machines without TLS; whoever is on the way can read everything.
+    """
+
+    bind: str = LOOPBACK
+    port: int = 0
+    names: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+    plain: bool = False
+
+
+def listen(place: Place) -> socket.socket:
+    """A socket bound to the place.
+
+    Raises:
+        ConfigurationError: it would be open to others without protection, or cannot be had.
+    """
+    if not _is_loopback(place.bind) and place.certificate is None and not place.plain:
+        raise ConfigurationError(
+            f"--bind {place.bind} can be reached from other machines: give --tls-cert and --tls-key, or say "
+            "--without-tls if whoever is on the way may read everything"
+        )
+    family = socket.AF_INET6 if ":" in place.bind else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((place.bind, place.port))
+        listening.listen(128)
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        raise ConfigurationError(f"cannot listen at {place.bind}, port {place.port}: {error.strerror}") from error
+    return listening
+
+
+def tls_of(place: Place) -> ssl.SSLContext | None:
+    """The certificate, ready for use; None without one.
+
+    Raises:
+        ConfigurationError: it cannot be used.
+    """
+    if place.certificate is None:
+        if place.key is not None:
+            raise ConfigurationError("--tls-key needs --tls-cert")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(place.certificate, place.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"--tls-cert {place.certificate}: it cannot be used ({error})") from error
+    return context
+
+
+def hosts_of(place: Place, port: int) -> list[str]:
+    """What a request's Host header may be, the one to show a person first."""
+    names = list(place.names)
+    if _is_loopback(place.bind):
+        names = [place.bind, "localhost", *names]
+    elif place.bind not in ("0.0.0.0", "::"):
+        names = [place.bind, *names]
+    if not names:
+        raise ConfigurationError(f"--bind {place.bind} listens everywhere: say by which name, with --name HOST")
+    usual = 443 if place.certificate is not None else 80
+    written = [f"[{name}]" if ":" in name and not name.startswith("[") else name for name in names]
+    return _once([*(f"{name}:{port}" for name in written), *(name for name in written if port == usual)])
+
+
+def _once(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(name.lower() for name in names))
+
+
+def _is_loopback(address: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(address).is_loopback
+    return address == "localhost"

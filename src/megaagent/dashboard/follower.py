@@ -1,0 +1,144 @@
+"""One run, followed: its journal is folded as it grows, in a thread of its own that also answers for its state.
+
+The event loop never waits for SQLite or a fold, and nothing of this state is touched by two threads at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from megaagent import events as ev
+from megaagent.dashboard.costs import Costs
+from megaagent.dashboard.lanes import Lanes
+from megaagent.dashboard.overview import Overview
+from megaagent.errors import RunError
+from megaagent.events import AgentId, Record
+from megaagent.folder import RunFolder
+from megaagent.journal import open_reader
+from megaagent.journal.reader import SQLiteReader
+
+T = TypeVar("T")
+
+TICK: Final = 0.25  # seconds between two looks at the journal
+BATCH: Final = 2_000  # facts folded in one go: between two of them other questions are answered
+
+
+class Readings:
+    """Everything that is folded from one run's journal; used by one thread."""
+
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
+        self.reader: SQLiteReader = open_reader(folder.journal)
+        self.overview = Overview()
+        self.lanes = Lanes()
+        self.costs = Costs()
+        self.by_kind: defaultdict[str, array[int]] = defaultdict(lambda: array("Q"))  # positions
+        self.by_agent: defaultdict[AgentId, array[int]] = defaultdict(lambda: array("Q"))
+
+    def take_in_more(self, most: int = BATCH) -> bool:
+        """Fold what is new, `most` facts at once; whether there was as much as that.
+
+        Raises:
+            RunError: the journal cannot be read on.
+        """
+        count = 0
+        for record in self.reader.records(self.overview.position, limit=most, bodies=False):
+            self._take_in(record)
+            count += 1
+        return count == most
+
+    def _take_in(self, record: Record) -> None:
+        try:
+            self.overview.take_in(record)
+        except (KeyError, AttributeError, IndexError) as error:
+            raise RunError(f"fact {record.position} does not follow from those before it: {error!r}") from error
+        if isinstance(record.event, ev.RunStarted | ev.RunForked):
+            whole = self.reader.record(record.position)
+            if whole is not None and isinstance(whole.event, ev.RunStarted | ev.RunForked):
+                self.overview.know_budget(whole.event.settings)
+        self.lanes.take_in(record)
+        self.costs.take_in(record, self.overview)
+        self.by_kind[type(record.event).__name__].append(record.position)
+        self.by_agent[record.agent].append(record.position)
+
+
+class Follower:
+    """Follows one run from the first question on until it is closed.
+
+    Attributes:
+        position: of the newest fact that is folded; whoever waits for `moved` looks at it.
+    """
+
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
+        self.position = 0
+        self.problem: str | None = None
+        self.users = 0
+        self.used = 0.0  # when somebody last asked, by the loop's time
+        self._thread = ThreadPoolExecutor(1, f"follow {folder.id}")
+        self._readings: Readings | None = None
+        self._moved = asyncio.Condition()
+        self._caught_up = asyncio.Event()
+        self._task = asyncio.create_task(self._follow())
+
+    async def ask(self, question: Callable[[Readings], T]) -> T:
+        """The answer to a question about the run, as soon as everything that was there at the start is folded.
+
+        Raises:
+            RunError: the journal cannot be read.
+        """
+        self.used = asyncio.get_running_loop().time()
+        await self._caught_up.wait()
+        readings = self._readings
+        if readings is None or self.problem is not None:
+            raise RunError(self.problem or "the journal cannot be read")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question, readings)
+
+    async def beyond(self, position: int, patience: float) -> int:
+        """Wait until there is a later fact than that one, at most `patience` seconds; the newest position."""
+        try:
+            async with asyncio.timeout(patience), self._moved:
+                await self._moved.wait_for(lambda: self.position > position or self.problem is not None)
+        except TimeoutError:
+            pass
+        return self.position
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        readings, self._readings = self._readings, None
+        if readings is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, readings.reader.close)
+        self._thread.shutdown(wait=False)
+
+    async def _follow(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            readings = await loop.run_in_executor(self._thread, Readings, self.folder)
+            self._readings = readings
+            while True:
+                more = await loop.run_in_executor(self._thread, readings.take_in_more)
+                if not more:
+                    self._caught_up.set()
+                await self._tell(readings.overview.position)
+                if not more:
+                    await asyncio.sleep(TICK)
+        except RunError as error:
+            self.problem = str(error)
+        except asyncio.CancelledError:
+            self.problem = "the server is being closed"
+            raise
+        finally:
+            self._caught_up.set()
+            await self._tell(self.position)
+
+    async def _tell(self, position: int) -> None:
+        if position != self.position or self.problem is not None:
+            self.position = position
+            async with self._moved:
+                self._moved.notify_all()

@@ -1,0 +1,242 @@
+"""One agent as the page shows it: who it is, what it owes, why it waits, and what its model was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from megaagent import events as ev
+from megaagent.agent.conversation import Conversation
+from megaagent.agent.prompts import Prompts
+from megaagent.dashboard.follower import Readings
+from megaagent.dashboard.journal import text_of
+from megaagent.errors import ConfigurationError, RunError
+from megaagent.events import BOSS, AgentId, Message, MessageId, name_of, superior_of
+from megaagent.models.contract import ChatMessage
+from megaagent.organization.members import Debt, Member
+from megaagent.organization.waiting import acts_unasked, targets
+
+LONGEST: Final = 200_000  # characters of one text
+CHAIN: Final = 40  # agents of a chain of waiting
+MOST_MAIL: Final = 200
+
+
+class _Settings(msgspec.Struct):
+    prompts: str | None = None
+
+
+def agent(readings: Readings, id: AgentId) -> dict[str, Any]:
+    """Everything about one agent but its conversation.
+
+    Raises:
+        RunError: there is none of that name.
+    """
+    overview = readings.overview
+    state = overview.state
+    id = state.names.get(id, id)
+    member = state.members.get(id)
+    if member is None:
+        raise RunError(f"no agent {id!r} is in this run")
+    trait, tally = overview.traits[id], state.tally_of(id)
+    recruited = _recruited(readings, id)
+    return {
+        "id": id,
+        "index": trait.index,
+        "name": name_of(id),
+        "superior": superior_of(id),
+        "group": [name_of(below) for below in member.group],
+        "description": member.description,
+        "prompt": recruited.prompt[:LONGEST] if recruited else "",
+        "tier": member.tier,
+        "stand": trait.stand,
+        "since": trait.since,
+        "born": trait.born,
+        "act": trait.act,
+        "steps": member.step,
+        "failures": trait.failures,
+        "usage": msgspec.to_builtins(member.usage),
+        "cost": member.cost,
+        "subtree": {**msgspec.to_builtins(tally), "agents": sum(1 for _ in state.subtree(id))},
+        "checklist": msgspec.to_builtins(member.checklist),
+        "inbox": [_mail(readings, message) for message in member.inbox[:MOST_MAIL]],
+        "owes": [debt_of(readings, state.debts[debt]) for debt in member.owes],
+        "owed": [debt_of(readings, debt) for status in ("open", "reported") for debt in state.owed_to(id, status)],
+        "files": member.files,
+        "runs": member.runs,
+        "program": member.program,
+        "disputed": member.disputed,
+        "paused": member.paused,
+        "retired": member.retired,
+        "why": why(readings, id),
+    }
+
+
+def debt_of(readings: Readings, debt: Debt) -> dict[str, Any]:
+    """An assignment and how it stands."""
+    return {
+        "id": debt.id,
+        "debtor": debt.debtor,
+        "creditor": debt.creditor,
+        "task": text_of(readings, debt.task)[:4000],
+        "report": text_of(readings, debt.report)[:4000],
+        "status": debt.status,
+        "returns": debt.returns,
+        "opened": debt.opened,
+    }
+
+
+def debts(readings: Readings, status: str, limit: int = 300) -> dict[str, Any]:
+    """The assignments with this status, the oldest first; how many there are of each."""
+    counts: dict[str, int] = {}
+    fitting: list[Debt] = []
+    for debt in readings.overview.state.debts.values():
+        counts[debt.status] = counts.get(debt.status, 0) + 1
+        if debt.status == status and len(fitting) < limit:
+            fitting.append(debt)
+    return {"counts": counts, "debts": [debt_of(readings, debt) for debt in fitting]}
+
+
+def checklists(readings: Readings, limit: int = 200) -> list[dict[str, Any]]:
+    """The checklists of agents who have not finished theirs."""
+    found = (
+        {"id": member.id, "items": msgspec.to_builtins(member.checklist)}
+        for member in readings.overview.state.live()
+        if any(not item.done for item in member.checklist)
+    )
+    return [entry for entry, _ in zip(found, range(limit), strict=False)]
+
+
+def why(readings: Readings, id: AgentId) -> list[dict[str, Any]]:
+    """The chain in the waits-for graph from an agent to whoever must act, each with its reason in words."""
+    state = readings.overview.state
+    chain: list[dict[str, Any]] = []
+    seen: set[AgentId] = set()
+    current: AgentId | None = id
+    ended = state.run.ending is not None
+    while current is not None and current not in seen and len(chain) < CHAIN:
+        seen.add(current)
+        member = state.members.get(current)
+        if member is None:
+            break
+        chain.append({"id": current, "name": name_of(current), "words": _words(readings, member)})
+        if ended or member.retired is not None:
+            break
+        if acts_unasked(state, current) and not (member.waiting is not None and member.waiting.timed):
+            break
+        ahead = [target for target in targets(state, member) if target not in seen]
+        current = next((target for target in ahead if not acts_unasked(state, target)), ahead[0] if ahead else None)
+    return chain
+
+
+def conversation(readings: Readings, id: AgentId, before: int | None, limit: int) -> dict[str, Any]:
+    """What the agent's model was sent so far, a page of it counted from the end.
+
+    The newest messages of all are its last answer and the results of its calls, which the next request will carry.
+    """
+    names = readings.overview.state.names
+    id = names.get(id, id)
+    kept = _kept(readings, id)
+    end = len(kept) if before is None else max(0, min(before, len(kept)))
+    start = max(0, end - limit)
+    return {"total": len(kept), "start": start, "messages": [_said(message) for message in kept[start:end]]}
+
+
+def _kept(readings: Readings, id: AgentId) -> list[ChatMessage]:
+    records = list(readings.reader.records(agent=id))
+    wanted = [mid for record in records if isinstance(record.event, ev.CallIntended) for mid in record.event.mail]
+    mail = _mail_by_id(readings, wanted)
+    lost = Message("", ev.ENGINE, (), "(this message is not in the journal)")
+    talk = Conversation(lambda mid: mail.get(mid, lost))
+    for record in records:
+        talk.apply(record)
+    return [*_opening(readings, id), *talk.messages]
+
+
+def _mail_by_id(readings: Readings, wanted: Iterable[MessageId]) -> dict[MessageId, Message]:
+    """Messages by their ids, which begin with the agent in whose facts they stand."""
+    ids = set(wanted)
+    found: dict[MessageId, Message] = {}
+    for sender in {mid.partition("#")[0] for mid in ids}:
+        for record in readings.reader.records(agent=sender, kinds=[ev.MessageSent]):
+            if isinstance(record.event, ev.MessageSent) and record.event.message.id in ids:
+                found[record.event.message.id] = record.event.message
+    return found
+
+
+def _opening(readings: Readings, id: AgentId) -> list[ChatMessage]:
+    """The rules and the role with which every request begins."""
+    recruited = _recruited(readings, id)
+    if recruited is None:
+        return []
+    began = readings.reader.record(1)
+    folder = None
+    if began is not None and isinstance(began.event, ev.RunStarted):
+        folder = msgspec.json.decode(began.event.settings or "{}", type=_Settings).prompts
+    try:
+        prompts = Prompts(Path(folder) if folder else None)
+    except ConfigurationError:
+        prompts = Prompts()  # the user's folder has gone since
+    role = prompts.fill(
+        "boss" if id == BOSS else "member",
+        name=name_of(id),
+        path=id,
+        description=recruited.description,
+        superior=name_of(superior_of(id) or ""),
+        prompt=recruited.prompt,
+    )
+    return [ChatMessage("system", prompts.text("rules")), ChatMessage("system", role)]
+
+
+def _recruited(readings: Readings, id: AgentId) -> ev.AgentRecruited | None:
+    trait = readings.overview.traits.get(id)
+    if trait is None:
+        return None
+    positions = readings.by_kind["AgentRecruited"]
+    record = readings.reader.record(positions[trait.index])  # agents are counted in the order of their recruiting
+    return record.event if record is not None and isinstance(record.event, ev.AgentRecruited) else None
+
+
+def _said(message: ChatMessage) -> dict[str, Any]:
+    return {
+        "role": message.role,
+        "text": message.text[:LONGEST],
+        "reasoning": message.reasoning[:LONGEST],
+        "calls": [{"name": call.name, "arguments": call.arguments[:LONGEST]} for call in message.calls],
+    }
+
+
+def _mail(readings: Readings, message: Message) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "sender": message.sender,
+        "kind": message.kind,
+        "text": text_of(readings, message.text)[:4000],
+    }
+
+
+def _words(readings: Readings, member: Member) -> str:
+    """Why an agent does not act, or that it does."""
+    state = readings.overview.state
+    if state.run.ending is not None:
+        return "the run has ended"
+    if member.retired is not None:
+        return f"has left: {member.retired}"
+    if member.call is not None:
+        return "its model is being asked"
+    if member.program is not None:
+        return f"its program {member.program} is running"
+    if state.paused_above(member.id):
+        return f"paused{': ' + member.paused if member.paused else ''}"
+    if member.inbox or member.going:
+        return f"can go on at once ({len(member.inbox)} unread)" if member.inbox else "is in the middle of a turn"
+    if member.waiting is not None:
+        whom = ", ".join(name_of(name) for name in member.waiting.names) or "mail"
+        how = "parked: " if member.waiting.parked else f"waits for {whom}: "
+        return how + member.waiting.reason
+    reported = [state.debts[id] for id in member.owes if state.debts[id].status == "reported"]
+    if reported:
+        return f"has handed in; {name_of(reported[0].creditor)} owes it a review"
+    return "has nothing to do" if not member.owes else "owes work and is not waiting for anybody"

@@ -1,0 +1,496 @@
+// The organization on a canvas: as a tidy tree or as circles in circles; zoom, pan, fold, who talks to whom.
+
+import { canvasIn, el, button, fill } from "./dom.js";
+import { STATES, SIGNS } from "./model.js";
+import { SCALES, colouring, colours } from "./colours.js";
+import { amount, money, plural } from "./words.js";
+
+const ROW = 26;
+const COLUMN = 190; // what a name and an act need beside a dot
+const PACKED_FROM = 260; // agents that are seen: beyond, circles say more than lines
+
+export function chart(box, app) {
+  const { model, folding } = app;
+  const state = { k: 1, x: 0, y: 0, nodes: [], byIndex: new Map(), built: "", fitted: false, moved: false, column: COLUMN, hover: -1, talks: null, chain: [] };
+  const surface = canvasIn(box, "Chart of the organization; the list beside it holds the same as text", draw);
+  surface.onresize = () => {
+    if (state.moved) return;
+    state.built = ""; // a small tree takes the width that there is
+    state.fitted = false;
+  };
+  const tip = el("div", { class: "tip", hidden: true });
+  const key = el("div", { class: "key" });
+  box.append(
+    el("div", { class: "float zoom" }, button("+", () => zoom(1.4), { "aria-label": "Zoom in" }), button("−", () => zoom(1 / 1.4), { "aria-label": "Zoom out" }), button("⤢", fit, { "aria-label": "Show all" })),
+    key,
+    tip,
+  );
+
+  const layout = () => {
+    const wanted = app.params.get("layout");
+    return wanted === "tree" || wanted === "circles" ? wanted : folding.list().length > PACKED_FROM ? "circles" : "tree";
+  };
+
+  function build() {
+    if (!model.rows.length) return;
+    const how = layout();
+    const built = `${how} ${model.grown} ${folding.changed}`;
+    if (built === state.built) return;
+    state.built = built;
+    state.how = how;
+    if (how === "tree") buildTree();
+    else buildCircles();
+    state.byIndex = new Map(state.nodes.map((node) => [node.at, node]));
+    if (!state.fitted) fit();
+  }
+
+  function buildTree() {
+    const root = d3.hierarchy({ at: 0 }, (it) => (folding.closed.has(it.at) ? [] : model.children[it.at].map((at) => ({ at }))));
+    state.column = Math.min(COLUMN + 60, Math.max(96, (surface.width - 40) / (root.height + 1)));
+    d3.tree().nodeSize([ROW, state.column])(root);
+    state.nodes = root.descendants().map((node) => ({ at: node.data.at, x: node.y, y: node.x, r: 6, up: node.parent ? node.parent.data.at : -1 }));
+    bounds((node) => [node.x - 10, node.y - ROW / 2, node.x + state.column - 12, node.y + ROW / 2]);
+  }
+
+  function buildCircles() {
+    // An admin is a circle of its own beside those of its group; the ring around them is the group.
+    const below = (it) => {
+      const kids = model.children[it.at];
+      return it.self || !kids.length || folding.closed.has(it.at) ? [] : [{ at: it.at, self: true }, ...kids.map((at) => ({ at }))];
+    };
+    const root = d3.hierarchy({ at: 0 }, below);
+    root.sum((it) => (it.self ? 1.6 : folding.closed.has(it.at) ? Math.max(1, model.sums[it.at].agents) : model.children[it.at].length ? 0 : 1));
+    const size = 60 * Math.sqrt(Math.max(1, root.value));
+    d3.pack().size([size, size]).padding((node) => (node.height > 1 ? 8 : 3))(root);
+    state.nodes = root.descendants().map((node) => ({ at: node.data.at, x: node.x, y: node.y, r: node.r, ring: Boolean(node.children), depth: node.depth, up: -1 }));
+    bounds((node) => [node.x - node.r, node.y - node.r, node.x + node.r, node.y + node.r]);
+  }
+
+  function bounds(of) {
+    const box = [Infinity, Infinity, -Infinity, -Infinity];
+    for (const node of state.nodes) {
+      const [a, b, c, d] = of(node);
+      box[0] = Math.min(box[0], a);
+      box[1] = Math.min(box[1], b);
+      box[2] = Math.max(box[2], c);
+      box[3] = Math.max(box[3], d);
+    }
+    state.box = box;
+  }
+
+  function fit() {
+    if (!state.box || !surface.width) return;
+    const [a, b, c, d] = state.box;
+    const room = 16;
+    state.k = Math.min(1.5, (surface.width - 2 * room) / (c - a), (surface.height - 2 * room - 24) / (d - b));
+    state.x = (surface.width - state.k * (c + a)) / 2;
+    state.y = (surface.height - 24 - state.k * (d + b)) / 2;
+    state.fitted = true;
+    state.moved = false;
+    surface.redraw();
+  }
+
+  function zoom(by, x = surface.width / 2, y = surface.height / 2) {
+    const k = Math.min(12, Math.max(0.01, state.k * by));
+    state.x = x - ((x - state.x) * k) / state.k;
+    state.y = y - ((y - state.y) * k) / state.k;
+    state.k = k;
+    state.moved = true;
+    surface.redraw();
+  }
+
+  function draw(context, width, height) {
+    build();
+    if (!model.rows.length) return;
+    const palette = colours();
+    const colour = colouring(app.params.get("colour") ?? "state", model);
+    context.font = `12px ${palette.font}`;
+    context.textBaseline = "middle";
+    if (state.how === "tree") drawTree(context, width, height, palette, colour);
+    else drawCircles(context, width, height, palette, colour);
+    if (app.params.get("talk")) drawTalk(context, palette);
+    drawChain(context, palette);
+    describe(colour);
+  }
+
+  const sx = (x) => x * state.k + state.x;
+  const sy = (y) => y * state.k + state.y;
+
+  function drawTree(context, width, height, palette, colour) {
+    const { k } = state;
+    context.strokeStyle = palette.line;
+    context.lineWidth = 1;
+    context.beginPath();
+    for (const node of state.nodes) {
+      const up = state.byIndex.get(node.up);
+      if (!up) continue;
+      const [x0, y0, x1, y1] = [sx(up.x), sy(up.y), sx(node.x), sy(node.y)];
+      if (Math.max(y0, y1) < 0 || Math.min(y0, y1) > height || x1 < 0 || x0 > width) continue;
+      const bend = (x1 - x0) * 0.45;
+      context.moveTo(x0, y0);
+      context.bezierCurveTo(x0 + bend, y0, x1 - bend, y1, x1, y1);
+    }
+    context.stroke();
+    const words = k * 12 >= 6.5;
+    for (const node of state.nodes) {
+      const [x, y] = [sx(node.x), sy(node.y)];
+      if (y < -20 || y > height + 20 || x < -state.column * k || x > width + 20) continue;
+      const row = model.rows[node.at];
+      const closed = folding.closed.has(node.at) && model.children[node.at].length;
+      const r = Math.max(1.5, (closed ? 8 : 5.5) * Math.min(1.4, k));
+      if (closed) pie(context, x, y, r + 1.5, node.at, palette);
+      else {
+        context.fillStyle = colour.of(row);
+        context.beginPath();
+        context.arc(x, y, r, 0, 2 * Math.PI);
+        context.fill();
+      }
+      ring(context, node.at, x, y, r, palette);
+      if (!words) continue;
+      const size = Math.min(13, Math.max(7, 12 * k));
+      const room = state.column * k - 26 * k;
+      context.font = `600 ${size}px ${palette.font}`;
+      context.fillStyle = row.stand >= 9 ? palette.soft : palette.ink;
+      const label = closed ? `${row.name} +${model.sums[node.at].agents - 1}` : row.name;
+      const name = cut(context, label, room);
+      halo(context, name, x + r + 5, y, palette);
+      if (model.children[node.at].length && !closed) continue;
+      const left = room - context.measureText(name).width - 8;
+      if (left < 40 || k < 0.8) continue;
+      context.font = `${size - 1.5}px ${palette.font}`;
+      context.fillStyle = palette.soft;
+      context.fillText(cut(context, row.act, left), x + r + 5 + context.measureText(name).width + 14, y + 0.5);
+    }
+  }
+
+  function drawCircles(context, width, height, palette, colour) {
+    const { k } = state;
+    const dots = new Map();
+    context.lineWidth = 1;
+    for (const node of state.nodes) {
+      const [x, y, r] = [sx(node.x), sy(node.y), node.r * k];
+      if (x + r < 0 || x - r > width || y + r < 0 || y - r > height) continue;
+      if (node.ring) {
+        if (r < 4) continue;
+        context.beginPath();
+        context.arc(x, y, r, 0, 2 * Math.PI);
+        context.fillStyle = palette.raised;
+        context.globalAlpha = node.depth % 2 ? 0.35 : 0.9;
+        context.fill();
+        context.globalAlpha = 1;
+        context.strokeStyle = palette.line;
+        context.stroke();
+        continue;
+      }
+      const closed = folding.closed.has(node.at) && model.children[node.at].length;
+      if (closed && r > 3) {
+        pie(context, x, y, r, node.at, palette);
+        continue;
+      }
+      const of = colour.of(model.rows[node.at]);
+      if (!dots.has(of)) dots.set(of, []);
+      dots.get(of).push(x, y, r);
+    }
+    for (const [of, places] of dots) {
+      context.fillStyle = of;
+      context.beginPath();
+      for (let at = 0; at < places.length; at += 3) {
+        const [x, y, r] = [places[at], places[at + 1], places[at + 2]];
+        if (r < 2.4) context.rect(x - r, y - r, 2 * r, 2 * r);
+        else {
+          context.moveTo(x + r, y);
+          context.arc(x, y, r, 0, 2 * Math.PI);
+        }
+      }
+      context.fill();
+    }
+    context.textAlign = "center";
+    for (const node of state.nodes) {
+      const [x, y, r] = [sx(node.x), sy(node.y), node.r * k];
+      if (x + r < 0 || x - r > width || y + r < 0 || y - r > height) continue;
+      if (!node.ring) ring(context, node.at, x, y, r, palette);
+      if (node.ring ? r < 46 || node.depth > 2 || r > width : r < 15) continue;
+      const row = model.rows[node.at];
+      context.font = `${node.ring ? 650 : 500} ${node.ring ? 12 : Math.min(13, Math.max(9, r / 2.6))}px ${palette.font}`;
+      if (node.ring) {
+        context.fillStyle = palette.ink;
+        halo(context, cut(context, row.name, r * 1.3), x, y - r + 1, palette);
+      } else {
+        const closed = folding.closed.has(node.at) && model.children[node.at].length;
+        context.fillStyle = palette.ink;
+        halo(context, cut(context, closed ? `${row.name} ${model.sums[node.at].agents}` : row.name, r * 1.8), x, y, palette);
+      }
+    }
+    context.textAlign = "left";
+  }
+
+  function pie(context, x, y, r, at, palette) {
+    const { stands, agents } = model.sums[at];
+    let angle = -Math.PI / 2;
+    stands.forEach((count, stand) => {
+      if (!count) return;
+      const to = angle + (2 * Math.PI * count) / agents;
+      context.fillStyle = palette.stands[stand];
+      context.beginPath();
+      context.moveTo(x, y);
+      context.arc(x, y, r, angle, to);
+      context.fill();
+      angle = to;
+    });
+    context.strokeStyle = palette.ink;
+    context.lineWidth = 1;
+    context.beginPath();
+    context.arc(x, y, r, 0, 2 * Math.PI);
+    context.stroke();
+  }
+
+  function ring(context, at, x, y, r, palette) {
+    const chosen = at === app.selected();
+    if (!chosen && !app.found?.has(at) && at !== state.hover) return;
+    context.strokeStyle = chosen ? palette.accent : palette.ink;
+    context.lineWidth = chosen ? 3 : 1.5;
+    context.beginPath();
+    context.arc(x, y, Math.max(r, 3) + 2.5, 0, 2 * Math.PI);
+    context.stroke();
+    context.lineWidth = 1;
+  }
+
+  function halo(context, text, x, y, palette) {
+    context.lineWidth = 3;
+    context.strokeStyle = palette.paper;
+    context.lineJoin = "round";
+    context.strokeText(text, x, y);
+    context.fillText(text, x, y);
+    context.lineWidth = 1;
+  }
+
+  function place(at) {
+    for (const up of model.lineage(folding.visible(at))) {
+      const node = state.byIndex.get(up);
+      if (node) return node;
+    }
+    return null;
+  }
+
+  function drawTalk(context, palette) {
+    if (!state.talks) return;
+    const pairs = new Map();
+    for (const [a, b, count] of state.talks) {
+      if (a >= model.rows.length || b >= model.rows.length) continue;
+      const [from, to] = [folding.visible(a), folding.visible(b)];
+      if (from === to) continue;
+      const id = from < to ? `${from} ${to}` : `${to} ${from}`;
+      pairs.set(id, (pairs.get(id) ?? 0) + count);
+    }
+    const sorted = [...pairs].sort((a, b) => b[1] - a[1]).slice(0, 1500);
+    const most = sorted[0]?.[1] ?? 1;
+    context.strokeStyle = palette.accent;
+    for (const [id, count] of sorted) {
+      const [a, b] = id.split(" ").map((at) => place(Number(at)));
+      if (!a || !b) continue;
+      context.globalAlpha = 0.18 + 0.6 * (count / most);
+      context.lineWidth = 1 + 3 * (count / most);
+      arc(context, a, b);
+    }
+    context.globalAlpha = 1;
+  }
+
+  function arc(context, a, b) {
+    const [x0, y0, x1, y1] = [sx(a.x), sy(a.y), sx(b.x), sy(b.y)];
+    const bend = 0.18;
+    context.beginPath();
+    context.moveTo(x0, y0);
+    context.quadraticCurveTo((x0 + x1) / 2 - (y1 - y0) * bend, (y0 + y1) / 2 + (x1 - x0) * bend, x1, y1);
+    context.stroke();
+  }
+
+  function drawChain(context, palette) {
+    context.strokeStyle = palette.stands[4];
+    context.lineWidth = 2.5;
+    context.setLineDash([6, 4]);
+    for (let at = 1; at < state.chain.length; at += 1) {
+      const [a, b] = [place(model.find(state.chain[at - 1])), place(model.find(state.chain[at]))];
+      if (a && b && a !== b) arc(context, a, b);
+    }
+    context.setLineDash([]);
+    context.lineWidth = 1;
+  }
+
+  let described = "";
+  function describe(colour) {
+    const kind = app.params.get("colour") ?? "state";
+    const { stands } = model.sums[0];
+    const said = kind === "state" ? [...stands].join() : `${kind} ${colour.most}`;
+    if (said === described) return;
+    described = said;
+    if (kind === "state") {
+      fill(key, STATES.map(([name, sign], at) => (stands[at] ? el("span", {}, swatch(colours().stands[at]), `${sign} ${name} ${stands[at].toLocaleString("en")}`) : null)));
+    } else {
+      const { scale } = colours();
+      fill(key, el("span", {}, `${SCALES[kind].label}: 0`), scale.map((of) => el("span", {}, swatch(of))), el("span", {}, SCALES[kind].show(colour.most)));
+    }
+  }
+
+  // -- pointing ---------------------------------------------------------------------------------------------------
+
+  function at(event) {
+    const box = surface.canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  function hit(x, y) {
+    const [wx, wy] = [(x - state.x) / state.k, (y - state.y) / state.k];
+    let found = -1;
+    if (state.how === "tree") {
+      const words = state.k * 12 >= 6.5;
+      for (const node of state.nodes) {
+        if (Math.abs(node.y - wy) < Math.min(ROW / 2, 12 / state.k) && wx > node.x - 10 / state.k && wx < node.x + (words ? state.column - 30 : 10 / state.k)) found = node.at;
+      }
+      return found;
+    }
+    let depth = -1;
+    for (const node of state.nodes) {
+      const [dx, dy] = [node.x - wx, node.y - wy];
+      if (dx * dx + dy * dy <= node.r * node.r && (node.ring ? node.depth : 99) > depth) {
+        found = node.at;
+        depth = node.ring ? node.depth : 99;
+      }
+    }
+    return found;
+  }
+
+  const pointers = new Map();
+  let moved = 0;
+  let pinch = 0;
+  surface.canvas.addEventListener("pointerdown", (event) => {
+    surface.canvas.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, at(event));
+    moved = 0;
+  });
+  surface.canvas.addEventListener("pointermove", (event) => {
+    const [x, y] = at(event);
+    const before = pointers.get(event.pointerId);
+    if (!before) {
+      const over = hit(x, y);
+      if (over !== state.hover) {
+        state.hover = over;
+        surface.redraw();
+      }
+      showTip(over, x, y);
+      return;
+    }
+    pointers.set(event.pointerId, [x, y]);
+    if (pointers.size === 2) {
+      const [a, b] = [...pointers.values()];
+      const now = Math.hypot(a[0] - b[0], a[1] - b[1]);
+      if (pinch) zoom(now / pinch, (a[0] + b[0]) / 2, (a[1] + b[1]) / 2);
+      pinch = now;
+      moved = 99;
+      return;
+    }
+    state.x += x - before[0];
+    state.y += y - before[1];
+    state.moved = true;
+    moved += Math.abs(x - before[0]) + Math.abs(y - before[1]);
+    tip.hidden = true;
+    surface.redraw();
+  });
+  const up = (event) => {
+    const was = pointers.delete(event.pointerId);
+    pinch = 0;
+    if (!was || moved > 6 || event.type !== "pointerup") return;
+    const over = hit(...at(event));
+    if (over >= 0) app.select(over);
+  };
+  surface.canvas.addEventListener("pointerup", up);
+  surface.canvas.addEventListener("pointercancel", up);
+  surface.canvas.addEventListener("pointerleave", () => {
+    tip.hidden = true;
+    state.hover = -1;
+    surface.redraw();
+  });
+  surface.canvas.addEventListener("dblclick", (event) => {
+    const over = hit(...at(event));
+    if (over >= 0 && model.children[over].length) app.fold(over);
+  });
+  surface.canvas.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0016)), ...at(event));
+    },
+    { passive: false },
+  );
+
+  function showTip(over, x, y) {
+    tip.hidden = over < 0;
+    if (over < 0) return;
+    const row = model.rows[over];
+    const sum = model.sums[over];
+    fill(
+      tip,
+      el("b", {}, row.name),
+      ` ${SIGNS[row.stand]} ${STATES[row.stand][0]}`,
+      el("div", { class: "soft" }, row.act),
+      el("div", {}, `${plural(row.steps, "step")}, ${money(row.cost)}${row.failures ? `, ${plural(row.failures, "failure")}` : ""}`),
+      sum.agents > 1 ? el("div", {}, `group of ${sum.agents}: ${money(sum.cost)}, ${amount(sum.tokens)} tokens`) : null,
+    );
+    tip.style.left = `${Math.min(x + 14, surface.width - 230)}px`;
+    tip.style.top = `${Math.min(y + 14, surface.height - 90)}px`;
+  }
+
+  return {
+    redraw: surface.redraw,
+    fit,
+    zoom,
+    rebuilt() {
+      state.fitted = state.moved = false;
+      state.built = "";
+      surface.redraw();
+    },
+    talks(pairs) {
+      state.talks = pairs;
+      surface.redraw();
+    },
+    chain(ids) {
+      state.chain = ids;
+      surface.redraw();
+    },
+    centre(index) {
+      build();
+      const node = place(index);
+      if (!node) return;
+      const [px, py] = [sx(node.x), sy(node.y)];
+      const seen = px > 20 && px < surface.width - 60 && py > 20 && py < surface.height - 40;
+      if (seen && (state.how !== "tree" || state.k >= 0.6)) {
+        surface.redraw();
+        return;
+      }
+      state.moved = true;
+      if (state.k < 0.6 && state.how === "tree") state.k = 0.9;
+      state.x = surface.width / 2 - node.x * state.k;
+      state.y = surface.height / 2 - node.y * state.k;
+      surface.redraw();
+    },
+    frames: () => surface.frames,
+    close: surface.close,
+  };
+}
+
+function swatch(colour) {
+  const dot = el("i", { class: "swatch" });
+  dot.style.background = colour;
+  return dot;
+}
+
+function cut(context, text, room) {
+  if (context.measureText(text).width <= room) return text;
+  let low = 0;
+  let high = text.length;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (context.measureText(`${text.slice(0, middle)}…`).width <= room) low = middle;
+    else high = middle - 1;
+  }
+  return low ? `${text.slice(0, low)}…` : "";
+}

@@ -1,0 +1,95 @@
+// What is owed, by whom, since when; open checklists; questions to a person.
+
+import { el, button, fill } from "./dom.js";
+import { duration, plural } from "./words.js";
+import * as api from "./api.js";
+
+const STATUSES = ["open", "reported", "accepted", "dropped", "failed"];
+
+export function debts(root, app) {
+  const bar = el("div", { class: "head bar" });
+  const body = el("div", { class: "scroll" });
+  root.append(bar, body);
+  let at = -1;
+
+  async function load() {
+    at = app.model.position;
+    const status = app.params.get("status") ?? "open";
+    const given = await api.ask(app.run, "debts", { status });
+    fill(
+      bar,
+      el("span", { class: "choice" }, STATUSES.map((each) => button(`${each} ${given.counts[each] ?? 0}`, () => app.set({ status: each === "open" ? "" : each }), { "aria-pressed": String(each === status) }))),
+      el("span", { class: "soft" }, "Every assignment is a debt of the agent that has it to the agent that gave it."),
+    );
+    const now = app.model.header.last;
+    fill(
+      body,
+      given.debts.length
+        ? el("table", { class: "cut" },
+            el("thead", {}, el("tr", {}, ["Debtor", "Owes to", "Task", "Since", "Returned", "Report"].map((name) => el("th", { scope: "col" }, name)))),
+            el("tbody", {}, given.debts.map((debt) => el("tr", {},
+              el("td", {}, app.agentLink(debt.debtor)), el("td", {}, app.agentLink(debt.creditor)), el("td", { class: "words said" }, debt.task),
+              el("td", { class: "num" }, status === "open" || status === "reported" ? duration(now - debt.opened) : app.time(debt.opened)),
+              el("td", { class: "num" }, debt.returns ? `${debt.returns}×` : ""), el("td", { class: "words said soft" }, debt.report)))))
+        : el("p", { class: "empty" }, `No assignment is ${status}.`),
+      el("h3", {}, `Checklists with open items · ${given.checklists.length}`),
+      el("div", { class: "columns" }, given.checklists.map((entry) => el("div", { class: "box" },
+        el("div", { class: "by" }, app.agentLink(entry.id), el("span", {}, `${entry.items.filter((item) => item.done).length} of ${entry.items.length}`)),
+        el("ul", {}, entry.items.map((item) => el("li", { class: item.done ? "soft" : "" }, `${item.done ? "☑" : "☐"} ${item.text}`)))))),
+    );
+  }
+  app.guarded(load());
+  return {
+    update() {
+      if (app.model.position > at + 8 || app.ticks % 8 === 0) app.guarded(load());
+    },
+    close() {},
+  };
+}
+
+export function questions(root, app) {
+  const body = el("div", { class: "scroll" });
+  root.append(body);
+  let at = "";
+
+  async function load() {
+    const given = await api.ask(app.run, "questions");
+    const open = new Set(given.open);
+    const answers = new Map(given.answered.map((fact) => [fact.event.id, fact]));
+    const asked = given.asked.reverse();
+    const may = api.session.scope === "full" && app.live;
+    fill(
+      body,
+      el("h2", {}, open.size ? plural(open.size, "open question") : "No open question"),
+      el("p", { class: "soft" }, "Agents ask a person with ask_user. Without an answer in time they are told to decide themselves."),
+      asked.map((fact) => {
+        const { id, question } = fact.event;
+        const answer = answers.get(id);
+        return el("div", { class: "box" },
+          el("div", { class: "by" }, app.agentLink(fact.agent), el("span", {}, app.time(fact.time)), el("span", { class: open.has(id) ? "warn" : "" }, open.has(id) ? "open" : answer ? `answered by the ${answer.event.by}` : "over")),
+          el("div", { class: "said" }, question),
+          answer ? el("div", { class: "said soft" }, `→ ${answer.event.text}`) : null,
+          open.has(id) && may ? reply(id) : null);
+      }),
+    );
+  }
+
+  function reply(id) {
+    const text = el("textarea", { "aria-label": "Answer", placeholder: "Your answer" });
+    return el("div", {}, text, button("Answer", async () => {
+      if (text.value.trim() && (await app.act({ do: "answer", target: id, text: text.value }))) app.guarded(load());
+    }, { class: "primary" }));
+  }
+
+  app.guarded(load());
+  return {
+    update() {
+      const now = `${app.model.header.questions} ${app.live}`;
+      if (now !== at && !body.contains(document.activeElement)) {
+        at = now;
+        app.guarded(load());
+      }
+    },
+    close() {},
+  };
+}

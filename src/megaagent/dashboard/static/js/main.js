@@ -1,0 +1,421 @@
+// The page: what is seen follows from the address, so that a link brings back a view.
+//   #/                                   the runs
+//   #/run/ID/VIEW?agent=PATH&...         one of them
+
+import { el, button, fill } from "./dom.js";
+import { Folding, Model } from "./model.js";
+import { forget } from "./colours.js";
+import { amount, duration, money, nameOf } from "./words.js";
+import * as api from "./api.js";
+import { confirm, form, keys } from "./dialogs.js";
+import { organization } from "./organization.js";
+import { panel } from "./panel.js";
+import { timeline } from "./timeline.js";
+import { files } from "./files.js";
+import { interventions, journal, line, messages } from "./facts.js";
+import { debts, questions } from "./debts.js";
+import { cost } from "./cost.js";
+import { runs } from "./runs.js";
+
+const VIEWS = {
+  organization: ["Organization", organization],
+  timeline: ["Timeline", timeline, (h) => h.steps],
+  files: ["Files", files, (h) => h.commits],
+  messages: ["Messages", messages, (h) => h.messages],
+  debts: ["Debts", debts, (h) => h.debts],
+  cost: ["Cost", cost],
+  interventions: ["Interventions", interventions, (h) => h.interventions],
+  questions: ["Questions", questions, (h) => h.questions],
+  journal: ["Journal", journal, (h) => app.model?.position],
+};
+const KEPT = ["agent", "tab"]; // parts of the address that go along from view to view
+
+const [top, nav, main, side, notices] = ["top", "nav", "main", "panel", "notices"].map((id) => document.getElementById(id));
+
+const app = {
+  run: null,
+  name: "",
+  model: null,
+  folding: null,
+  params: new URLSearchParams(),
+  live: false,
+  kinds: [],
+  ticks: 0,
+  found: null,
+  view: null,
+  act,
+  agentLink,
+  factLine: (fact) => line(app, fact),
+  forkButton,
+  guarded,
+  link,
+  openPanel: () => app.selected() >= 0 && card.open(app.selected()),
+  select,
+  selected: () => (app.model ? app.model.find(app.params.get("agent")) : -1),
+  set,
+  time: (seconds) => (seconds ? duration(Math.max(0, seconds - (app.model?.header.first ?? 0))) : ""),
+};
+window.megaagent = app; // for the tests of this page
+let stop = null;
+let connection = "";
+const card = panel(side, app);
+
+// -- the address ------------------------------------------------------------------------------------------------------
+
+function parse() {
+  const [path, query] = location.hash.replace(/^#/, "").split("?");
+  const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+  return { run: parts[0] === "run" ? parts[1] : null, name: VIEWS[parts[2]] ? parts[2] : "organization", params: new URLSearchParams(query ?? "") };
+}
+
+function address(name, params) {
+  const query = params.toString();
+  return app.run ? `#/run/${encodeURIComponent(app.run)}/${name}${query ? `?${query}` : ""}` : `#/${query ? `?${query}` : ""}`;
+}
+
+function link(name, values = {}) {
+  const params = new URLSearchParams();
+  for (const kept of KEPT) if (app.params.get(kept)) params.set(kept, app.params.get(kept));
+  for (const [key, value] of Object.entries(values)) if (value) params.set(key, value);
+  return address(name, params);
+}
+
+// Change parts of the address; the view is drawn anew unless `quiet`.
+function set(values, { quiet = false } = {}) {
+  for (const [key, value] of Object.entries(values)) {
+    if (value) app.params.set(key, value);
+    else app.params.delete(key);
+  }
+  const to = address(app.name, app.params);
+  if (to === location.hash) return;
+  if (quiet) history.replaceState(null, "", to);
+  else {
+    history.pushState(null, "", to);
+    mount();
+  }
+}
+
+async function go() {
+  const wanted = parse();
+  if (api.session.only && !wanted.run) wanted.run = api.session.only;
+  app.params = wanted.params;
+  if (wanted.run !== app.run) await enterRun(wanted.run);
+  app.name = wanted.name;
+  mount();
+}
+
+// -- one run ----------------------------------------------------------------------------------------------------------
+
+async function enterRun(run) {
+  stop?.();
+  stop = null;
+  app.run = run;
+  app.model = null;
+  app.live = false;
+  card.close();
+  if (!run) return;
+  document.title = `${run} · MegaAgent`;
+  fill(main, el("p", { class: "empty" }, "Reading the journal…"));
+  const first = await api.ask(run, "organization");
+  if (app.run !== run) return;
+  const model = new Model();
+  model.take(first);
+  app.model = model;
+  app.folding = new Folding(model);
+  app.folding.begin();
+  app.kinds = first.kinds;
+  app.live = first.live;
+  stop = api.changes(run, model.position, changed, (state) => {
+    if (connection !== state) {
+      connection = state;
+      drawTop();
+    }
+    if (state === "lost") guarded(api.ask(run, "questions"));
+  });
+}
+
+function changed(delta) {
+  const { model } = app;
+  const ended = model.header.status;
+  const before = model.grown;
+  model.take(delta);
+  app.ticks += 1;
+  if (delta.header.status !== ended || app.ticks % 20 === 0) guarded(refreshLive());
+  if (before !== model.grown && before < 8) app.drawing?.rebuilt();
+  drawTop();
+  drawNav();
+  app.view?.update();
+  card.update();
+}
+
+async function refreshLive() {
+  const { runs: all } = await api.runs();
+  const now = all.find((run) => run.id === app.run)?.live ?? false;
+  if (now !== app.live) {
+    app.live = now;
+    drawTop();
+  }
+}
+
+function mount() {
+  app.view?.close();
+  app.view = null;
+  const root = el("div", { class: "view" });
+  fill(main, root);
+  document.body.classList.toggle("plain", !app.run);
+  if (!app.run) {
+    document.title = "MegaAgent";
+    card.close();
+    drawTop();
+    fill(nav);
+    app.view = runs(root, app);
+    return;
+  }
+  if (!app.model) return;
+  drawTop();
+  drawNav();
+  card.setTab(app.params.get("tab"));
+  app.view = VIEWS[app.name][1](root, app);
+  const chosen = app.selected();
+  if (chosen >= 0) card.open(chosen);
+  else card.close();
+}
+
+function select(index, { quiet = false } = {}) {
+  const id = index >= 0 ? app.model.id(index) : "";
+  set({ agent: id }, { quiet: true });
+  if (index < 0) {
+    card.close();
+    app.view?.chosen?.(-1, []);
+    return;
+  }
+  if (!quiet || card.shown) card.open(index);
+  app.view?.chosen?.(index);
+}
+
+// -- head and views ---------------------------------------------------------------------------------------------------
+
+function drawTop() {
+  const brand = el("a", { class: "brand", href: "#/" }, el("img", { src: "/static/icon.svg", alt: "" }), "megaagent");
+  const end = el("div", { class: "bar end" }, button(document.documentElement.dataset.look === "dark" ? "☀" : "☾", turn, { "aria-label": "Light or dark" }), button("?", help, { "aria-label": "Keys" }));
+  if (!app.model) {
+    fill(top, brand, api.session.scope === "read" ? el("span", { class: "chip" }, "look only") : null, end);
+    return;
+  }
+  const h = app.model.header;
+  const status = h.verifying ? "verifying" : h.status;
+  const seconds = h.last - h.first;
+  fill(
+    top,
+    brand,
+    el("span", { class: "title", title: app.run }, app.run),
+    el("span", { class: `chip ${status}`, title: h.reason ?? "" }, status, h.reason && h.status !== "completed" ? el("span", { class: "wide soft" }, h.reason.slice(0, 48)) : null),
+    h.simulated ? el("span", { class: "sim", title: `${h.model}: no model is asked; answers, times and costs are a script's` }, "simulated") : null,
+    el("div", { class: "figures" },
+      figure(amount(h.agents), "agents"),
+      figure(String(h.calls), "calls in flight"),
+      el("span", { class: "figure" }, el("b", {}, money(h.cost)), el("span", {}, h.max_cost != null ? `of ${money(h.max_cost)}` : "no money cap"), h.max_cost ? meter(h.cost / h.max_cost) : null),
+      figure(amount(h.prompt + h.completion), "tokens", "wide"),
+      figure(duration(seconds), "", "wide"),
+      el("span", { class: "figure", title: { live: "news come as they are recorded", waiting: "connecting again", lost: "the server was ended or started anew: open its new link" }[connection] ?? "" }, el("i", { class: `dot ${connection}` }), el("span", { class: "wide" }, connection === "lost" ? "server lost" : app.live ? "going on" : h.status === "running" ? "no engine" : ""))),
+    el("div", { class: "bar end" }, actions(h), ...end.childNodes),
+  );
+}
+
+const figure = (value, words, wide = "") => el("span", { class: `figure ${wide}` }, el("b", {}, value), el("span", {}, words));
+
+function meter(share) {
+  const fillIn = el("i", { class: share > 0.8 ? "near" : "" });
+  fillIn.style.width = `${Math.min(100, 100 * share)}%`;
+  return el("span", { class: "meter", role: "meter", "aria-label": "Budget used", "aria-valuenow": Math.round(100 * share), "aria-valuemin": 0, "aria-valuemax": 100 }, fillIn);
+}
+
+function actions(h) {
+  if (api.session.scope !== "full") return [el("span", { class: "chip" }, "look only")];
+  if (!app.live) {
+    const over = !["completed"].includes(h.status) && !api.session.only;
+    return [over ? button("Resume", () => guarded(resume())) : null, api.session.only ? null : button("Fork", () => guarded(forkAt(app.model.position - 1)))];
+  }
+  return [
+    h.status === "paused" ? button("Unpause", () => act({ do: "unpause" }), { class: "primary" }) : button("Pause", () => act({ do: "pause" })),
+    button("Budget", () => guarded(budget())),
+    button("Stop", () => guarded(end()), { class: "danger" }),
+  ];
+}
+
+function drawNav() {
+  const h = app.model.header;
+  fill(nav, Object.entries(VIEWS).map(([name, [words, , count]]) => {
+    const number = count?.(h);
+    return el("a", { href: link(name), "aria-current": name === app.name ? "page" : undefined }, words, number ? el("span", { class: `count${name === "questions" ? " ask" : ""}` }, amount(number)) : null);
+  }));
+}
+
+// -- acting -----------------------------------------------------------------------------------------------------------
+
+async function act(request) {
+  try {
+    notice((await api.control(app.run, request)).text);
+    return true;
+  } catch (error) {
+    complain(error);
+    return false;
+  }
+}
+
+async function end() {
+  if (await confirm("Stop the run?", "What was made so far is kept, and the run can be resumed.", "Stop")) await act({ do: "stop" });
+}
+
+async function budget() {
+  const h = app.model.header;
+  const given = await form("New caps", `${money(h.cost)} and ${amount(h.prompt + h.completion)} tokens are spent.`, [
+    { name: "cost", label: "Money, in dollars", kind: "number", value: h.max_cost ?? "" },
+    { name: "tokens", label: "Tokens", kind: "number", value: h.max_tokens ?? "" },
+  ], "Set");
+  if (given) await act({ do: "budget", cost: given.cost ? Number(given.cost) : null, tokens: given.tokens ? Math.round(Number(given.tokens)) : null });
+}
+
+async function resume() {
+  const given = await form("Resume the run", "An engine of its own goes on with it.", [{ name: "max_cost", label: "New cap of money, in dollars (empty: as it was)", kind: "number" }], "Resume");
+  if (!given) return;
+  await api.resume(app.run, { max_cost: given.max_cost ? Number(given.max_cost) : null });
+  notice("it goes on");
+  await refreshLive();
+}
+
+async function forkAt(position) {
+  const given = await form("Fork", "A new run with this one's past up to a fact; this one is not touched.", [
+    { name: "at", label: "The last fact that both have in common", kind: "number", value: position },
+    { name: "say", label: "Mail to the boss, from you", kind: "area" },
+  ], "Fork");
+  if (!given) return;
+  const { run } = await api.fork(app.run, { at: Number(given.at), say: given.say });
+  location.hash = `#/run/${encodeURIComponent(run)}`;
+}
+
+function forkButton(position) {
+  if (api.session.scope !== "full" || api.session.only) return "";
+  return button("Fork from here", () => guarded(forkAt(position)));
+}
+
+function agentLink(id, words = undefined) {
+  const index = app.model.find(id);
+  const name = words ?? nameOf(id ?? "");
+  if (index < 0) return el("span", {}, name);
+  return el("a", { href: link(app.name, { ...Object.fromEntries(app.params), agent: app.model.id(index) }), title: id, onclick: (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    select(index);
+  } }, name);
+}
+
+// -- telling ----------------------------------------------------------------------------------------------------------
+
+function notice(words, bad = false) {
+  const node = el("div", { class: `notice${bad ? " bad" : ""}` }, words);
+  notices.append(node);
+  while (notices.childElementCount > 4) notices.firstChild.remove();
+  setTimeout(() => node.remove(), bad ? 9000 : 4000);
+}
+
+function complain(error) {
+  if (error.name === "AbortError") return;
+  if (error.status === 401) {
+    closed(error.message);
+    return;
+  }
+  notice(error.message, true);
+}
+
+async function guarded(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    complain(error);
+    return undefined;
+  }
+}
+
+function closed(words) {
+  stop?.();
+  document.body.classList.add("plain");
+  side.hidden = true;
+  fill(main, el("div", { class: "scroll" }, el("h2", {}, "Not signed in"), el("p", {}, words)));
+}
+
+function turn() {
+  const root = document.documentElement;
+  root.dataset.look = root.dataset.look === "dark" ? "light" : "dark";
+  try {
+    localStorage.setItem("look", root.dataset.look);
+  } catch {
+    // it is remembered for this page only
+  }
+  forget();
+  drawTop();
+  app.view?.recoloured?.();
+}
+
+const KEYS = [
+  ["?", "these keys"],
+  ["/", "find"],
+  ["1 … 9", "the views, in their order"],
+  ["g", "all runs"],
+  ["↑ ↓ ← →", "walk the tree, open and close groups"],
+  ["Enter", "open the agent"],
+  ["Esc", "close the agent"],
+  ["m", "write to the agent that is open"],
+  ["p", "pause or unpause the run"],
+  ["+ - 0", "zoom, and show all"],
+  ["d", "light or dark"],
+];
+
+function help() {
+  keys(KEYS);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+  if (event.key === "Escape") {
+    if (typing) event.target.blur();
+    else if (app.model) select(-1);
+    return;
+  }
+  if (typing) return;
+  const names = Object.keys(VIEWS);
+  if (/^[1-9]$/.test(event.key) && app.model) {
+    location.hash = link(names[Number(event.key) - 1]);
+    return;
+  }
+  const acts = {
+    "?": help,
+    "/": () => main.querySelector("input[type=search]")?.focus(),
+    g: () => {
+      location.hash = "#/";
+    },
+    m: () => card.focusMessage(),
+    d: turn,
+    p: () => app.live && api.session.scope === "full" && act({ do: app.model.header.status === "paused" ? "unpause" : "pause" }),
+  };
+  if (acts[event.key]) {
+    event.preventDefault();
+    acts[event.key]();
+  }
+});
+
+function look() {
+  let kept = null;
+  try {
+    kept = localStorage.getItem("look");
+  } catch {
+    // storage may be refused; the system's own wish counts then
+  }
+  document.documentElement.dataset.look = kept ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+}
+
+look();
+window.addEventListener("hashchange", () => guarded(location.hash.startsWith("#token=") ? api.enter().then(go) : go()));
+drawTop();
+api.enter().then(go).catch((error) => (error.status === 401 || error.status === 403 ? closed(error.message) : complain(error)));
