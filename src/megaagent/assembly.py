@@ -28,6 +28,7 @@ from megaagent.organization.people import Names, PeoplePart
 from megaagent.organization.programs import Programs, ProgramsPart
 from megaagent.organization.questions import Questions
 from megaagent.organization.state import State
+from megaagent.organization.snapshots import folded
 from megaagent.organization.step import Steps
 from megaagent.organization.turns import TurnPart
 from megaagent.organization.verification import Acceptance, Verification
@@ -51,6 +52,7 @@ class Parts(Struct, frozen=True):
         disk: what waits, and tells, when the run's folder cannot be written; without it such a failure ends the run.
         inline: nothing runs in threads (virtual time).
     """
+        state: what facts up to some point have been folded to already; it is taken over.
 
     run: str
     settings: Settings
@@ -66,6 +68,9 @@ class Parts(Struct, frozen=True):
     inline: bool = False
 
 
+    state: State | None = None
+    breakers: Mapping[str, Breaker] = {}
+    fallbacks: Sequence[Voice] = ()
 def assemble(parts: Parts) -> tuple[Organization, Questions]:
     """An organization ready to live, with the state that the journal tells so far.
 
@@ -76,8 +81,7 @@ def assemble(parts: Parts) -> tuple[Organization, Questions]:
     limits = settings.limits
     state = State()
     reader = journal.reader()
-    for record in reader.records():
-        state.apply(record)
+    state = folded(reader, parts.state)
     boxed = toolbox(parts.tools)
     prompts = Prompts(Path(settings.prompts) if settings.prompts else None)
     organization = Organization(state, limits, clock, journal.append, journal.epoch, attended=settings.attended)

@@ -89,7 +89,7 @@ async def fork(
             name = settings.model.name or ""
             forked = ev.RunForked(new.id, parent, past.state.position, name, is_simulated(settings), told, __version__)
             await journal.append([Fact(ENGINE, 0, forked), *new_caps(changes), *_said(say, journal.epoch)])
-        yield await enter(stack, new, new.id, journal, workspace, settings, opened, tools, chosen, clock)
+        yield await enter(stack, new, new.id, journal, workspace, settings, opened, tools, chosen, clock, past.state)
 
 
 def take_workspace(source: Path, target: Path, known: Sequence[Revision], stamp: Stamp) -> Workspace:

@@ -37,6 +37,7 @@ from megaagent.organization.members import Member
 from megaagent.organization.state import State
 from megaagent.organization.verification import Acceptance, Check, Start
 from megaagent.organization.voices import Voice
+from megaagent.organization.snapshots import Keeper
 from megaagent.past import check_against, new_caps, read_past
 from megaagent.report import write_report
 from megaagent.runtimes.local import LocalRuntime
@@ -310,7 +311,7 @@ async def resume(
         await journal.append([Fact(ENGINE, 0, ev.RunResumed(__version__, lost)), *new_caps(changes)])
         folder.report.unlink(missing_ok=True)  # it told of an ending that is none any more
         run = past.state.run.run  # not the folder's name, which a person may have changed: commits are known by it
-        yield await enter(stack, folder, run, journal, workspace, settings, opened, tools, chosen, clock)
+        yield await enter(stack, folder, run, journal, workspace, settings, opened, tools, chosen, clock, past.state)
 
 
 def run(goal: str | None = None, **options: Any) -> Result:
@@ -342,11 +343,16 @@ async def enter(
     scenario: Scenario | None,
     clock: Clock,
 ) -> Run:
-    """Join the parts to a run that lives until the stack is left."""
+    """Join the parts to a run that lives until the stack is left.
+
+    Args:
+        state: what has been folded already; the facts after it are taken in.
+    """
     found = await probe(Level[settings.sandbox.level.upper()])
     scratch = Path(tempfile.mkdtemp(prefix="megaagent-"))
     scratch.chmod(0o711)  # programs run as another user when the engine is root
     runtime = LocalRuntime(models, workspace, found.sandbox, scratch, clock, notes=found.notes)
+    state: State | None = None,
     stack.push_async_callback(runtime.close)
     disk = Disk()
     journal.wait_for_disk(partial(disk.tell, "journal"))
@@ -368,8 +374,14 @@ async def enter(
     server = ControlServer(control, folder.socket)
     await server.start()
     stack.push_async_callback(server.close)
+        breakers=models.breakers,
+        fallbacks=tuple(_voice(name, settings) for name in settings.model.fallbacks),
+        state=state,
     how = f"programs run in: {runtime.level}" if found.sandbox else "programs are refused: no sandbox holds here"
     notes = [how, *(found.notes if found.sandbox is None else ()), *_source_notes(workspace)]
+    keeper = Keeper(organization.state, journal, journal.reader())
+    journal.listen(keeper.take_in, watcher=True)
+    stack.push_async_callback(keeper.close)
     running = Run(folder, organization, control, journal, workspace, is_simulated(settings), tuple(notes), disk)
     stack.push_async_callback(running.close)
     return running

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import msgspec
 
 from megaagent import events as ev
 from megaagent.errors import ConfigurationError, RunError
-from megaagent.events import ENGINE, Fact, Record, Struct
+from megaagent.events import ENGINE, Fact, Struct
 from megaagent.folder import RunFolder
-from megaagent.journal import open_reader
+from megaagent.journal import JournalReader, open_reader
+from megaagent.organization.snapshots import no_collection, restored
 from megaagent.organization.state import State
 from megaagent.settings import Settings
 
@@ -31,43 +33,40 @@ class Past(Struct, frozen=True):
 
 
 def read_past(folder: RunFolder) -> Past:
-    """Fold a run's journal; nothing is changed.
+    """Fold a run's journal, from its newest snapshot on if there is one that fits; nothing is changed.
 
     Raises:
         RunError: it cannot be read as the journal of a run.
     """
-    reader = open_reader(folder.journal)
-    try:
-        return _folded(folder, reader.records())
-    finally:
-        reader.close()
-
-
-def _folded(folder: RunFolder, records: Iterable[Record]) -> Past:
-    state = State()
-    began: ev.RunStarted | None = None
-    settings = ""
-    for record in records:
-        if isinstance(record.event, ev.RunStarted | ev.RunForked):
-            settings = record.event.settings
-        if isinstance(record.event, ev.RunStarted):
-            began = record.event
-        elif began is None:
-            break
+    with closing(open_reader(folder.journal)) as reader:
+        began, settings = _beginnings(folder, reader)
+        state = restored(reader) or State()
         try:
-            state.apply(record)
-        except (LookupError, AssertionError, ValueError) as error:
-            kind = type(record.event).__name__
-            raise RunError(
-                f"{folder.journal}: fact {record.position} ({kind}) does not follow from those before it ({error!r}): "
-                "the journal is damaged; see megaagent check-journal, then megaagent repair"
-            ) from error
-    if began is None:
+            with no_collection():
+                for record in reader.records(state.position):
+                    try:
+                        state.apply(record)
+                    except (LookupError, AssertionError, ValueError) as error:
+                        kind = type(record.event).__name__
+                        raise RunError(
+                            f"{folder.journal}: fact {record.position} ({kind}) does not follow from those before it "
+                            f"({error!r}): the journal is damaged; see megaagent check-journal, then megaagent repair"
+                        ) from error
+            return Past(began, msgspec.json.decode(settings, type=Settings), state)
+        except msgspec.MsgspecError as error:
+            raise RunError(f"{folder.journal}: the run's settings cannot be read: {error}") from error
+
+
+def _beginnings(folder: RunFolder, reader: JournalReader) -> tuple[ev.RunStarted, str]:
+    """The first fact, and the settings that are in force."""
+    first = reader.record(1)
+    if first is None or not isinstance(first.event, ev.RunStarted):
         raise RunError(f"{folder.journal} does not begin as a run: it is damaged, or of something else")
-    try:
-        return Past(began, msgspec.json.decode(settings, type=Settings), state)
-    except msgspec.MsgspecError as error:
-        raise RunError(f"{folder.journal}: the run's settings cannot be read: {error}") from error
+    settings = first.event.settings
+    for record in reader.records(agent=ENGINE, kinds=[ev.RunForked]):
+        assert isinstance(record.event, ev.RunForked)
+        settings = record.event.settings
+    return first.event, settings
 
 
 def check_against(state: State, settings: Settings, changes: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from megaagent.events import AnyEvent
 
 LONGEST = 1024  # bytes kept in the row
 MARKER = "\x1ablob:"
+MARKED = b"\\u001ablob:"  # how JSON writes a marker
 
 Move = Callable[[str], str]
 
@@ -45,7 +46,10 @@ class Bodies:
         return cast("AnyEvent", self._moved(event, move))
 
     def back(self, event: AnyEvent, fetch: Callable[[str], bytes]) -> AnyEvent:
-        """The event as it was."""
+        """The event as it was.
+
+        Most rows have no marker: look for `MARKED` in a row's bytes first.
+        """
 
         def move(text: str) -> str:
             return fetch(text.removeprefix(MARKER)).decode() if text.startswith(MARKER) else text

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from megaagent.events import AnyEvent, Event, Fact, Struct
-from megaagent.journal.bodies import Bodies, digest_of
+from megaagent.journal.bodies import MARKED, Bodies, digest_of
 from megaagent.journal.recall import searchable
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -74,7 +74,7 @@ class Codec:
             event = self._decoder.decode(body)
         else:
             event = msgspec.convert(upcast(msgspec.json.decode(body)), AnyEvent)  # pyright: ignore[reportArgumentType]
-        return self._bodies.back(event, fetch) if fetch else event
+        return self._bodies.back(event, fetch) if fetch and MARKED in body else event
 
     def _row(self, fact: Fact) -> Row:
         contents: list[tuple[str, bytes]] = []

@@ -52,6 +52,10 @@ class JournalReader(Protocol):
         """The record at a position."""
         ...
 
+    def mark(self, position: int) -> str | None:
+        """A short hash of the record at a position and of all before it; None when there is none."""
+        ...
+
     def last(self) -> int:
         """Position of the newest record, 0 when there is none."""
         ...

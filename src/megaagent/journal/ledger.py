@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,11 +19,18 @@ SNAPSHOTS = 2  # kept of each name: should the newest be damaged, the one before
 
 
 class Snapshot(Struct, frozen=True):
-    """A reading of the journal up to a position, as its reader encoded it."""
+    """A reading of the journal up to a position, as its reader encoded it, ready to be kept."""
 
     name: str
     position: int
+    digest: str
+    packed: bool
     data: bytes
+
+    @classmethod
+    def of(cls, name: str, position: int, data: bytes) -> Snapshot:
+        """Takes long for a long one: compressing it is no work for the thread that writes."""
+        return cls(name, position, digest_of(data), *packed(data))
 
 
 class Draft(Struct, frozen=True):
@@ -135,8 +141,7 @@ class Ledger:
             self._connection.execute("INSERT INTO blob VALUES (?, ?, ?, ?)", (digest, len(data), *packed(data)))
 
     def _keep(self, snapshot: Snapshot) -> None:
-        digest = hashlib.sha256(snapshot.data).hexdigest()
-        row = (snapshot.name, snapshot.position, digest, *packed(snapshot.data))
+        row = (snapshot.name, snapshot.position, snapshot.digest, snapshot.packed, snapshot.data)
         self._connection.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", row)
         self._connection.execute(
             "DELETE FROM snapshot WHERE name = ? AND position NOT IN "

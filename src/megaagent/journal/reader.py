@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from megaagent.errors import RunError
-from megaagent.events import AgentId, AnyEvent, Event, Record
+from megaagent.events import AgentId, Event, Record
 from megaagent.journal import verify
 from megaagent.journal.blobs import unpacked
 from megaagent.journal.bodies import digest_of
@@ -78,6 +78,10 @@ class SQLiteReader:
         rows = self._all(f"SELECT {COLUMNS} FROM record WHERE position = ?", [position])
         return self._record(rows[0], True) if rows else None
 
+    def mark(self, position: int) -> str | None:
+        rows = self._all("SELECT chain FROM record WHERE position = ?", [position])
+        return rows[0][0].hex() if rows and isinstance(rows[0][0], bytes) else None
+
     def last(self) -> int:
         return self._all("SELECT coalesce(max(position), 0) FROM record")[0][0]
 
@@ -123,7 +127,7 @@ class SQLiteReader:
     def _record(self, row: tuple[Any, ...], bodies: bool) -> Record:
         position, epoch, time, agent, step, kind, body = row
         try:
-            event: AnyEvent = self._codec.event(kind, body, self._fetch if bodies else None)
+            event = self._codec.event(kind, body, self._fetch if bodies else None)
         except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
             raise RunError(f"the journal {self._path}: row {position} ({kind}) cannot be read: {error}") from error
         return Record(position, epoch, time, agent, step, event)

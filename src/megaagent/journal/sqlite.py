@@ -107,7 +107,11 @@ class SQLiteJournal:
     async def snapshot(self, name: str, position: int, data: bytes) -> None:
         if not 0 < position <= self._position:
             raise ValueError(f"no snapshot of position {position}: the journal is at {self._position}")
-        await self._written(snapshot=Snapshot(name, position, data))
+        if self._executor is None:
+            kept = Snapshot.of(name, position, data)
+        else:
+            kept = await asyncio.to_thread(Snapshot.of, name, position, data)
+        await self._written(snapshot=kept)
 
     def listen(self, listener: Listener, *, watcher: bool = False) -> None:
         self._listeners.add(listener, watcher)

@@ -335,7 +335,9 @@ def _committed(state: State, record: Record, event: ev.FileCommitted) -> None:
     if member is None:
         return
     files = (*(path for path in member.files if path != event.path), event.path)[-KEPT_FILES:]
-    seen = {path: revision for path, revision in member.seen.items() if path in files} | {event.path: event.revision}
+    seen = {**member.seen, event.path: event.revision}
+    if len(seen) > len(files):
+        seen = {path: revision for path, revision in seen.items() if path in files}
     disputed = tuple(path for path in member.disputed if path != event.path)
     state.put(replace(member, files=files, seen=seen, disputed=disputed, nudges=0))
     _progressed(state, record.agent)

@@ -181,6 +181,8 @@ def _with(chats: dict[AgentId, Chat], partner: AgentId, chat: Chat) -> dict[Agen
 
 def progressed(habits: Habits) -> Habits:
     """It changed a file, its checklist or a debt: whatever it does again now, it does in another situation."""
+    if not (habits.deeds or habits.blocked or habits.chats or habits.marks or habits.told):
+        return habits
     return replace(habits, deeds=(), blocked=(), chats={}, marks={}, told=())
 
 

@@ -130,11 +130,16 @@ class State:
         self.debts[debt.id] = debt
         self.dirty.add(debt.id)
 
-    def count(self, agent: AgentId, **more: float) -> None:
+    def count(
+        self, agent: AgentId, calls: int = 0, failures: int = 0, tokens: int = 0, cost: float = 0.0, idle: int = 0
+    ) -> None:
         """Add to the tallies of the agent and of all above it."""
+        tallies = self.tallies
         for id in lineage(agent):
-            tally = self.tally_of(id)
-            self.tallies[id] = replace(tally, **{field: getattr(tally, field) + by for field, by in more.items()})
+            old = tallies.get(id) or Tally()
+            tallies[id] = Tally(
+                old.calls + calls, old.failures + failures, old.tokens + tokens, old.cost + cost, old.idle + idle
+            )
 
     def progressed(self, agent: AgentId) -> None:
         """The agent got something done: a file, its checklist or a debt has changed."""
