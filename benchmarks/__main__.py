@@ -9,6 +9,7 @@ BENCHMARKS = {
     "gobang_ai": "benchmarks.gobang_ai",
     "policy": "benchmarks.policy",
     "schedule": "benchmarks.schedule",
+    "programs": "benchmarks.programs",
     "step": "benchmarks.step",
     "workspace": "benchmarks.workspace",
 }

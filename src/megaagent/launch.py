@@ -351,7 +351,8 @@ async def enter(
     found = await probe(Level[settings.sandbox.level.upper()])
     scratch = Path(tempfile.mkdtemp(prefix="megaagent-"))
     scratch.chmod(0o711)  # programs run as another user when the engine is root
-    runtime = LocalRuntime(models, workspace, found.sandbox, scratch, clock, notes=found.notes)
+    places = settings.sandbox.programs
+    runtime = LocalRuntime(models, workspace, found.sandbox, scratch, clock, programs=places, notes=found.notes)
     state: State | None = None,
     stack.push_async_callback(runtime.close)
     disk = Disk()

@@ -43,10 +43,12 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         level: the weakest walls that are accepted; the strongest that hold are used.
         packages: importable beside the standard library.
+        programs: live at once on a machine, more wait for their turn; 0 stands for one per core, four at least.
     """
 
     level: Literal["none", "landlock", "bubblewrap", "container", "microvm"] = "landlock"
     packages: tuple[str, ...] = ("pytest",)
+    programs: int = 0
     limits: ProgramLimits = ProgramLimits()
 
 

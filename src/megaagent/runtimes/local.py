@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +17,12 @@ from megaagent.sandboxes.contract import Execution, Harvest, Level, Process, Pro
 from megaagent.sandboxes.harvest import discard, harvest, prepare
 from megaagent.workspace import Workspace
 
-PROGRAMS = 16  # live at once on this machine; more wait their turn
+FEWEST_PLACES = 4  # also on a small machine: a program that waits for input keeps its place and needs no core
+
+
+def places_of(programs: int) -> int:
+    """How many programs may be live at once; 0 stands for one per core, four at least."""
+    return programs or max(FEWEST_PLACES, os.cpu_count() or 1)
 
 
 class LocalRuntime:
@@ -26,6 +32,8 @@ class LocalRuntime:
         adapters: bare models by name.
         sandbox: where programs run; None when they are refused, for the reasons in `notes`.
         scratch: an existing folder for programs' private copies; what is left in it is removed on close.
+        programs: live at once (see `places_of`); more wait, and go in the order in which they came. An agent has one
+            live program, so none gets a second turn while another waits for its first.
     """
 
     def __init__(
@@ -36,6 +44,7 @@ class LocalRuntime:
         scratch: Path,
         clock: Clock,
         *,
+        programs: int = 0,
         notes: tuple[str, ...] = (),
     ):
         self._adapters = adapters
@@ -44,7 +53,7 @@ class LocalRuntime:
         self._scratch = scratch
         self._clock = clock
         self._notes = notes
-        self._places = asyncio.Semaphore(PROGRAMS)
+        self._places = asyncio.Semaphore(places_of(programs))
         self.level = "refused" if sandbox is None else Level(sandbox.level).name.lower()
 
     async def complete(self, provider: str, request: ModelRequest) -> ModelResponse:
