@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Iterable
 
 SHORTEST = 80  # characters; anything below cannot name a job, files, colleagues and an end
 _FILE = re.compile(r"\b[\w./-]+\.\w{1,8}\b|\bno files?\b", re.IGNORECASE)
@@ -11,13 +11,14 @@ _ALONE = re.compile(r"\balone\b|\bby yourself\b|\bno collaborators?\b", re.IGNOR
 _END = re.compile(r"\b(done|finish(ed)?|complete[ds]?|terminate|hand (it )?in|report|until|deliver)\b", re.IGNORECASE)
 
 
-def missing_from(prompt: str, name: str, others: Collection[str]) -> list[str]:
+def missing_from(prompt: str, name: str, companions: Iterable[str], is_agent: Callable[[str], bool]) -> list[str]:
     """What the prompt of an agent called `name` does not say.
 
     Args:
         prompt: the role as its recruiter wrote it.
         name: the agent's own name, as asked for.
-        others: names of agents that exist or are recruited in the same answer.
+        companions: names of those that are recruited in the same answer.
+        is_agent: whether a word, in lower case, is the name of somebody who exists.
     """
     missing: list[str] = []
     if len(prompt) < SHORTEST:
@@ -26,11 +27,16 @@ def missing_from(prompt: str, name: str, others: Collection[str]) -> list[str]:
         missing.append(f"its own name ({name})")
     if not _FILE.search(prompt):
         missing.append('the exact files that it writes (or "no files")')
-    if not _ALONE.search(prompt) and not any(_mentions(prompt, other) for other in others if other != name):
+    others = any(_mentions(prompt, other) for other in companions if other != name)
+    if not others and not _ALONE.search(prompt) and not any(map(is_agent, _words(prompt) - {name.lower()})):
         missing.append("the exact names and jobs of those it works with (or that it works alone)")
     if not _END.search(prompt):
         missing.append("when it is done")
     return missing
+
+
+def _words(prompt: str) -> set[str]:
+    return set(re.findall(r"\w+", prompt.lower()))
 
 
 def _mentions(prompt: str, name: str) -> bool:

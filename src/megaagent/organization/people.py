@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from itertools import islice
 
 from megaagent import events as ev
 from megaagent.agent.lint import missing_from
@@ -26,8 +25,8 @@ class Names:
     def __init__(self, state: State):
         self._state = state
         self._promised: set[str] = set()
-        self._taken = {*RESERVED}  # in lower case: nobody shall be able to pass for another by the case of letters
-        self._known = 0
+        # In lower case: nobody shall be able to pass for another by the case of letters.
+        self._taken = {*RESERVED, *map(str.lower, state.names)}
 
     def claim(self, wanted: str, limit: int) -> str:
         """A free name, `wanted` itself or one made from it.
@@ -36,18 +35,20 @@ class Names:
             ToolError: the run may have no more agents.
         """
         taken = self._state.names
-        self._promised -= self._promised & taken.keys()
+        self._promised = {name for name in self._promised if name not in taken}
         if self._state.run.agents + len(self._promised) >= limit:
             raise ToolError(f"this run may have {limit} agents, and has them: give the work to somebody who is there.")
-        self._taken.update(map(str.lower, islice(taken, self._known, None)))
-        self._known = len(taken)
-        promised = {*map(str.lower, self._promised)}
         name, number = wanted, 1
-        while name.lower() in self._taken or name.lower() in promised:
+        while name.lower() in self._taken:
             number += 1
             name = f"{wanted}{number}"
         self._promised.add(name)
+        self._taken.add(name.lower())
         return name
+
+    def is_agent(self, word: str) -> bool:
+        """Whether a word, in lower case, is the name of an agent."""
+        return word in self._taken and word not in RESERVED
 
 
 class PeoplePart:
@@ -66,7 +67,7 @@ class PeoplePart:
             raise ToolError(
                 f"{name!r} cannot be a name: give one word of letters, digits and _, starting with a letter."
             )
-        missing = missing_from(prompt, name.strip(), {*work.draft.names, *work.companions})
+        missing = missing_from(prompt, name.strip(), work.companions, self._names.is_agent)
         if missing:
             raise ToolError(
                 f"nobody was recruited: the prompt must stand alone, and it does not say {'; nor '.join(missing)}. "
