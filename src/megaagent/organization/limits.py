@@ -16,6 +16,7 @@ class Limits(Struct, frozen=True):
         messages: characters of one message or report.
         file_bytes: of one file that an agent writes.
         shown: characters of one tool result that a model is shown.
+        calls: of tools in one answer; further ones are not run.
         returns: times that one assignment may be given back.
         rounds: of verification.
         nudges: before a silent debtor's debt fails.
@@ -45,6 +46,7 @@ class Limits(Struct, frozen=True):
     messages: int = 20_000
     file_bytes: int = 2_000_000
     shown: int = 30_000
+    calls: int = 256
     returns: int = 3
     rounds: int = 3
     nudges: int = 2

@@ -147,9 +147,9 @@ class Toolbox:
         tool = self._tools.get(name)
         if tool is not None:
             return tool
-        near = get_close_matches(name, self._tools, n=3, cutoff=0.5)
+        near = get_close_matches(name[:80], self._tools, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
-        raise ToolError(f"there is no tool called {name!r}. {hint}The tools are: {', '.join(self._tools)}.")
+        raise ToolError(f"there is no tool called {name[:80]!r}. {hint}The tools are: {', '.join(self._tools)}.")
 
     def reads(self, call: ToolCall) -> bool:
         """Whether the call only looks (an unknown tool changes nothing either)."""
