@@ -21,7 +21,7 @@ from megaagent.clock import WallClock
 from megaagent.errors import RunError
 from megaagent.events import Fact
 from megaagent.journal import SQLiteJournal, open_reader
-from megaagent.journal.codec import Row
+from megaagent.journal.codec import Codec, Row
 from megaagent.journal.database import to_write, told
 from megaagent.journal.ledger import Draft, Ledger
 from megaagent.journal.schema import migrate
@@ -297,7 +297,7 @@ def test_a_draft_that_fails_by_itself_takes_no_other_with_it(path: Path):
         row = Row("boss", 1, kind, b"{}", (), "")  # type: ignore[arg-type]
         return Draft(1.0, (note("x"),), (row,), (b"content " + str(kind).encode(),))
 
-    ledger = Ledger(path, "full", fresh=True)
+    ledger = Ledger(path, "full", Codec(), fresh=True)
     first, second, third = ledger.settle([draft("a"), draft(object()), draft("c")])
     assert isinstance(second, AttributeError)
     assert isinstance(first, list)

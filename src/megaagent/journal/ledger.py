@@ -12,9 +12,11 @@ from megaagent.events import Fact, Record, Struct
 from megaagent.journal import schema
 from megaagent.journal.blobs import packed
 from megaagent.journal.bodies import digest_of
-from megaagent.journal.codec import Row
+from megaagent.journal.codec import Codec, Row
 from megaagent.journal.database import Durability, to_write, told
+from megaagent.journal.words import AT_CLOSE, catch_up, index, indexed_up_to
 
+CLOSING = 1_000  # texts indexed in one transaction when the journal is closed
 SNAPSHOTS = 2  # kept of each name: should the newest be damaged, the one before it serves
 
 
@@ -49,12 +51,16 @@ Outcome = list[Record] | Exception
 class Ledger:
     """Writes; used by one thread at a time.
 
+    Args:
+        codec: may be shared.
+
     Raises:
         RunError: on opening, as `database.to_write`.
     """
 
-    def __init__(self, path: Path, durability: Durability, *, fresh: bool):
+    def __init__(self, path: Path, durability: Durability, codec: Codec, *, fresh: bool):
         self._path = path
+        self._codec = codec
         self._connection = to_write(path, durability, fresh=fresh)
         try:
             with told(path):
@@ -86,6 +92,7 @@ class Ledger:
         While a reader is at work the log stays beside the file, and nothing is lost.
         """
         with suppress(sqlite3.DatabaseError):
+            self._index_what_waits()
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.execute("PRAGMA busy_timeout = 0")
             self._connection.execute("PRAGMA journal_mode = DELETE")
@@ -118,7 +125,7 @@ class Ledger:
                         self._keep(draft.snapshot)
                     written.append(records)
                 self._connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-                self._connection.executemany("INSERT INTO recall (rowid, text) VALUES (?, ?)", words)
+                index(self._connection, self._codec, self.position, words)
                 self._connection.execute("COMMIT")
             except BaseException:
                 # After some failures, such as a full disk, SQLite has rolled back by itself.
@@ -127,6 +134,16 @@ class Ledger:
                 raise
         self.position, self._chain = position, chain
         return written
+
+    def _index_what_waits(self) -> None:
+        """Make up for what bursts have left, if that takes a second at most; the rest waits for the next engine."""
+        done = indexed_up_to(self._connection)
+        for _ in range(AT_CLOSE // CLOSING):
+            if done is None:
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            done = catch_up(self._connection, self._codec, done, CLOSING)
+            self._connection.execute("COMMIT")
 
     def _check_epoch(self) -> None:
         [newest] = self._connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()

@@ -18,6 +18,7 @@ from megaagent.journal.contract import Verification
 from megaagent.journal.database import to_read, told
 from megaagent.journal.recall import SHARED, passage, searchable, words_of
 from megaagent.journal.schema import COLUMNS
+from megaagent.journal.words import late_hits
 
 BATCH = 500  # rows; an open cursor would keep the writer from truncating its log
 
@@ -109,13 +110,18 @@ class SQLiteReader:
         words = words_of(query)
         if not words:
             return []
+        match = " OR ".join(f'"{word}"' for word in words)
         shared = ", ".join(f"'{kind}'" for kind in SHARED)
-        rows = self._all(
-            f"SELECT {COLUMNS} FROM recall JOIN record ON position = recall.rowid WHERE recall MATCH ? "
-            f"AND (kind IN ({shared}) OR agent = ?) ORDER BY bm25(recall), position DESC LIMIT ?",
-            [" OR ".join(f'"{word}"' for word in words), agent or "", limit],
+        allowed = f"(kind IN ({shared}) OR agent = ?)"
+        hits = self._all(
+            "SELECT position, bm25(recall) AS rank FROM recall JOIN record ON position = recall.rowid "
+            f"WHERE recall MATCH ? AND {allowed} ORDER BY rank, position DESC LIMIT ?",
+            [match, agent or "", limit],
         )
-        records = [self._record(row, True) for row in rows]
+        with told(self._path):
+            hits += late_hits(self._connection, self._codec, match, allowed, [agent or ""])
+        best = sorted(hits, key=lambda hit: (hit[1], -hit[0]))[:limit]
+        records = [record for position, _ in best if (record := self.record(position)) is not None]
         return [(record, passage(searchable(record.event), words)) for record in records]
 
     def verify(self) -> Verification:

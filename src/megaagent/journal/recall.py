@@ -9,6 +9,8 @@ from megaagent.events import AnyEvent
 
 SHARED = ("MessageSent", "NoteShared", "WorkReported")  # kinds that every agent may find; others only the agent's own
 
+SEARCHED = (*SHARED, "ModelAnswered")  # kinds with a text that recall searches
+
 
 def searchable(event: AnyEvent) -> str:
     """The text of an event that recall searches, or nothing."""

@@ -14,6 +14,7 @@ APPLICATION = 0x4D656761  # "Mega": tells this file from any other SQLite databa
 CHAIN = 16  # bytes
 START = bytes(CHAIN)
 COLUMNS = "position, epoch, time, agent, step, kind, body"
+RECALL = "CREATE VIRTUAL TABLE recall USING fts5 (text, content = '', tokenize = 'porter unicode61')"
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -47,7 +48,7 @@ def first_tables(connection: sqlite3.Connection) -> None:
             data BLOB NOT NULL,
             PRIMARY KEY (name, position)
         )""",
-        "CREATE VIRTUAL TABLE recall USING fts5 (text, content = '', tokenize = 'porter unicode61')",
+        RECALL,
         "INSERT INTO meta VALUES ('epoch', 0)",
         f"PRAGMA application_id = {APPLICATION}",
     ):

@@ -43,7 +43,7 @@ class SQLiteJournal:
         self._executor = None if inline else _thread()
         self._lock = WriterLock(path.with_suffix(".lock"), clock.now())
         try:
-            self._ledger = Ledger(path, durability, fresh=fresh)
+            self._ledger = Ledger(path, durability, self._codec, fresh=fresh)
         except BaseException:
             self._lock.release()
             raise
