@@ -286,3 +286,54 @@ async def test_the_time_that_a_vanished_engine_worked_counts(tmp_path: Path):
     async with resume(folder, models=models(script)) as live:
         assert live.state.run.active_seconds >= worked * 0.99 > 0.2
         await live.result()
+
+
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+async def test_a_stopped_agents_program_dies_though_it_ignores_every_polite_signal(tmp_path: Path):
+    def boss(me: Part) -> Playing:
+        yield say(add_agent("ann", "runs a program", ANN))
+        yield wait(["ann"], "her part")
+        return "without ann"
+
+    def ann(me: Part) -> Playing:
+        yield write_file("stubborn.py", STUBBORN)
+        yield exec_python_file("stubborn.py")
+        yield wait(["boss"], "nothing", minutes=60)
+        return "never"
+
+    script = Script({"boss": boss, "ann": ann})
+    async with start("A program that stays.", model="sim:test", models=models(script), runs=tmp_path) as live:
+        async for record in live:
+            if isinstance(record.event, ev.TurnEnded) and record.agent == "boss/ann":
+                break
+        before = _sleepers()
+        said = await live.control.stop("", "ann")
+        after = _sleepers()
+        result = await live.result()
+    assert said == "stopped ann: 0 calls called off, 1 program killed, 0 left running"
+    assert len(before) >= 2  # the program and its child, which left its session
+    assert not before & after
+    assert (result.status, result.text) == ("completed", "without ann")
+    assert replay(RunFolder(result.folder)).problems == ()
+
+
+def _sleepers() -> set[int]:
+    """Processes below this one that sleep for ten minutes."""
+    found: set[int] = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue
+        if b"stubborn.py" in line or b"time.sleep(600)" in line:
+            found.add(int(path.parent.name))
+    return found

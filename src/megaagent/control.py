@@ -18,15 +18,17 @@ from msgspec.structs import replace
 
 from megaagent import events as ev
 from megaagent.errors import RunError
-from megaagent.events import ENGINE, PERSON, Fact, Message, Struct, name_of, storable
+from megaagent.events import BOSS, ENGINE, PERSON, Fact, Message, Struct, lineage, name_of, storable
 from megaagent.organization.engine import Organization
+from megaagent.organization.members import Member
 from megaagent.organization.questions import Questions
 
 LONGEST = 1 << 20  # bytes of a request
+NAMED = 50  # agents that an error names
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked of a run; `target` is an agent's name or a question's id."""
+    """What is asked of a run; `target` is an agent's name (of its subtree, when not empty) or a question's id."""
 
     do: Literal["pause", "unpause", "stop", "send", "answer", "budget", "status"]
     target: str = ""
@@ -51,28 +53,76 @@ class Control:
     def __init__(self, organization: Organization, questions: Questions):
         self._organization = organization
         self._questions = questions
+        self._stopping = asyncio.Lock()
 
-    async def pause(self, reason: str = "") -> str:
-        """No new step from now on; calls in flight come home."""
-        if self._organization.state.run.paused is not None:
-            raise RunError("the run is paused already")
-        await self._record(ev.RunPaused(reason or "paused by a person", "person"), action="pause", text=reason)
-        return "paused; go on with: megaagent unpause"
+    async def pause(self, reason: str = "", agent: str = "") -> str:
+        """No new step from now on, of the run or of an agent and all below it; calls in flight come home.
 
-    async def unpause(self) -> str:
-        """Go on."""
-        if self._organization.state.run.paused is None:
-            raise RunError("the run is not paused")
-        await self._record(ev.RunUnpaused(), action="unpause")
-        return "goes on"
+        Raises:
+            RunError: it is paused already, or no agent of that name is there.
+        """
+        state, member = self._organization.state, self._below_boss(agent)
+        if member is None:
+            if state.run.paused is not None:
+                raise RunError("the run is paused already")
+            await self._record(ev.RunPaused(reason or "paused by a person", "person"), action="pause", text=reason)
+            return "paused; go on with: megaagent unpause"
+        name = name_of(member.id)
+        if member.paused is not None:
+            raise RunError(f"{name} is paused already: {member.paused}")
+        paused = ev.AgentPaused(member.id, reason or "paused by a person")
+        await self._record(paused, action="pause", text=_of(name, reason))
+        return f"{name} and all below it are paused; go on with: megaagent unpause --agent {name}"
 
-    async def stop(self, reason: str = "") -> str:
-        """End the run as `stopped`; it can be resumed."""
-        if self._organization.state.run.ending is not None:
-            raise RunError("the run has ended already")
-        await self._record(action="stop", text=reason)
-        self._organization.end("stopped", reason or "stopped by a person")
-        return "stopping"
+    async def unpause(self, agent: str = "") -> str:
+        """Let the run, or an agent and all below it, go on.
+
+        Raises:
+            RunError: it is not paused, or no agent of that name is there.
+        """
+        state, member = self._organization.state, self._below_boss(agent)
+        if member is None:
+            if state.run.paused is None:
+                raise RunError("the run is not paused")
+            await self._record(ev.RunUnpaused(), action="unpause")
+            return "goes on"
+        name = name_of(member.id)
+        above = [id for id in lineage(member.id)[1:] if state.members[id].paused is not None]
+        if member.paused is None:
+            told = f"; {name_of(above[0])}, above it, is" if above else ""
+            raise RunError(f"{name} is not paused{told}")
+        await self._record(ev.AgentUnpaused(member.id), action="unpause", text=name)
+        still = f" when {name_of(above[0])}, above it, does" if above else ""
+        return f"{name} and all below it go on{still}"
+
+    async def stop(self, reason: str = "", agent: str = "") -> str:
+        """End the run as `stopped`, so that it can be resumed; or stop an agent and all below it for good.
+
+        Those who are stopped leave: their calls are called off, their programs killed, what they owed has failed and
+        their superior is told. Returns when nothing of theirs runs any more.
+
+        Raises:
+            RunError: the run has ended, or nobody was ever called so.
+        """
+        member = self._below_boss(agent, gone=True)
+        if member is None:
+            if self._organization.state.run.ending is not None:
+                raise RunError("the run has ended already")
+            await self._record(action="stop", text=reason)
+            self._organization.end("stopped", reason or "stopped by a person")
+            return "stopping"
+        self._check_going_on()
+        name, why = name_of(member.id), "stopped by a person" + (f": {reason}" if reason else "")
+        async with self._stopping:  # who comes second finds nothing left to stop
+            gone = self._organization.state.members[member.id].retired
+            spoke = [] if gone else [Fact(ENGINE, 0, ev.HumanSpoke("stop", _of(name, reason)))]
+            stopped = await self._organization.stop_subtree(member.id, why, spoke)
+        left = f"{stopped.running} left running"
+        if gone:
+            return f"{name} has left already ({gone}); {left}"
+        below = f" and {stopped.agents - 1} below it" if stopped.agents > 1 else ""
+        calls, programs = _count(stopped.calls, "call"), _count(stopped.programs, "program")
+        return f"stopped {name}{below}: {calls} called off, {programs} killed, {left}"
 
     async def send(self, agent: str, text: str) -> str:
         """Write to an agent.
@@ -80,11 +130,7 @@ class Control:
         Raises:
             RunError: nobody is called so, or the text is empty.
         """
-        state = self._organization.state
-        id = state.names.get(agent) or (agent if agent in state.members else None)
-        if id is None or state.members[id].retired is not None:
-            there = ", ".join(sorted(name_of(member.id) for member in state.live()))
-            raise RunError(f"no agent {agent!r} is there; there are {there}")
+        id = self._find(agent).id
         if not text.strip():
             raise RunError("the message is empty")
         message = Message(self._organization.new_id(id), PERSON, (id,), text, "person")
@@ -125,11 +171,11 @@ class Control:
     async def _dispatch(self, request: Request) -> str:
         match request.do:
             case "pause":
-                return await self.pause(request.text)
+                return await self.pause(request.text, request.target)
             case "unpause":
-                return await self.unpause()
+                return await self.unpause(request.target)
             case "stop":
-                return await self.stop(request.text)
+                return await self.stop(request.text, request.target)
             case "send":
                 return await self.send(request.target, request.text)
             case "answer":
@@ -140,10 +186,36 @@ class Control:
                 return self.status()
 
     async def _record(self, *events: ev.AnyEvent, action: str, text: str = "", facts: list[Fact] | None = None) -> None:
-        if self._organization.state.run.ending is not None:
-            raise RunError("the run has ended; megaagent resume goes on with it")
+        self._check_going_on()
         spoke = Fact(ENGINE, 0, ev.HumanSpoke(action, text))
         await self._organization.append([spoke, *(Fact(ENGINE, 0, event) for event in events), *(facts or [])])
+
+    def _check_going_on(self) -> None:
+        if self._organization.state.run.ending is not None:
+            raise RunError("the run has ended; megaagent resume goes on with it")
+
+    def _below_boss(self, agent: str, *, gone: bool = False) -> Member | None:
+        """The agent of that name; None when the whole run is meant, for which the boss stands too."""
+        member = self._find(agent, gone=gone) if agent else None
+        return None if member is None or member.id == BOSS else member
+
+    def _find(self, agent: str, *, gone: bool = False) -> Member:
+        """The agent of that name or path; one that has left only when `gone`."""
+        state = self._organization.state
+        member = state.members.get(state.names.get(agent, agent))
+        if member is None or (member.retired is not None and not gone):
+            there = sorted(name_of(member.id) for member in state.live())
+            more = f" and {len(there) - NAMED} more" if len(there) > NAMED else ""
+            raise RunError(f"no agent {agent!r} is there; there are {', '.join(there[:NAMED])}{more}")
+        return member
+
+
+def _of(name: str, reason: str) -> str:
+    return f"{name}: {reason}" if reason else name
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class ControlServer:

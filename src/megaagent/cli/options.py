@@ -22,6 +22,9 @@ Runs: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Subtree: TypeAlias = Annotated[
+    str, typer.Option("--agent", metavar="NAME", help="Only this agent and all below it.", show_default=False)
+]
 Plain: TypeAlias = Annotated[bool, typer.Option("--plain", help="Lines instead of the live view.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object per line; the last is the result.")]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Only the result.")]

@@ -334,21 +334,24 @@ class Organization:
             before: facts that are recorded with the first of these.
         """
         state = self.state
-        facts = [*before, *retire(state, agent, reason)]
-        superior = superior_of(agent)
-        if superior is not None and state.members[superior].retired is None:
-            text = f"{name_of(agent)} and all below it were {reason}. Their files stay; their work is open again: "
-            facts.append(notice(superior, f"{text}do it yourself, give it to somebody else, or go without.", self.new_id))
         calls = sum(member.call is not None for member in state.subtree(agent))
         programs = sum(member.program is not None for member in state.subtree(agent))
-        while facts:
+        facts = [*before, *retire(state, agent, reason)]
+        superior = superior_of(agent)
+        if state.members[agent].retired is None and superior is not None:
+            text = f"{name_of(agent)} and all below it were {reason}. Their files stay; their work is open again: "
+            facts.append(
+                notice(superior, f"{text}do it yourself, give it to somebody else, or go without.", self.new_id)
+            )
+        again = True
+        while again or facts:
             await self.append(facts)
             await self._call_off_retired()
             left = [member.id for member in state.subtree(agent)]
             await asyncio.gather(*(self._steps[id] for id in left if id in self._steps), return_exceptions=True)
             await self._call_off_retired()  # also a program that began meanwhile
             # Recruits whose facts were on their way leave too.
-            facts = [*self._programs_gone(left), *retire(state, agent, reason)]
+            facts, again = [*self._programs_gone(left), *retire(state, agent, reason)], False
         left = [member.id for member in state.subtree(agent)]
         live = self._programs.agents()
         return Stopped(len(left), calls, programs, sum(id in self._steps or id in live for id in left))
