@@ -18,6 +18,7 @@ from importlib import import_module
 CAMPAIGNS: dict[str, str] = {
     "budget": "campaigns.budget",
     "crash": "campaigns.crash",
+    "faults": "campaigns.faults",
     "pathologies": "campaigns.pathologies",
     "ratelimit": "campaigns.ratelimit",
     "sandbox": "campaigns.sandbox",

@@ -17,6 +17,7 @@ from megaagent.clock import Clock
 from megaagent.disk import Disk
 from megaagent.events import BOSS, ENGINE, Fact, Struct, Tier
 from megaagent.journal import Journal
+from megaagent.models.breaker import Breaker
 from megaagent.models.gate import Gate
 from megaagent.organization.budget import Ledger
 from megaagent.organization.contexts import Contexts
@@ -27,8 +28,8 @@ from megaagent.organization.own import OwnPart
 from megaagent.organization.people import Names, PeoplePart
 from megaagent.organization.programs import Programs, ProgramsPart
 from megaagent.organization.questions import Questions
-from megaagent.organization.state import State
 from megaagent.organization.snapshots import folded
+from megaagent.organization.state import State
 from megaagent.organization.step import Steps
 from megaagent.organization.turns import TurnPart
 from megaagent.organization.verification import Acceptance, Verification
@@ -47,12 +48,13 @@ class Parts(Struct, frozen=True):
 
     Attributes:
         voices, gates: the models by tier, and who may call each now.
+        breakers, fallbacks: by adapter, of its endpoint; and whom to ask in place of a model that is not available.
         tools: the user's own.
         acceptance: the executed checks of the deliverable.
         disk: what waits, and tells, when the run's folder cannot be written; without it such a failure ends the run.
+        state: what facts up to some point have been folded to already; it is taken over.
         inline: nothing runs in threads (virtual time).
     """
-        state: what facts up to some point have been folded to already; it is taken over.
 
     run: str
     settings: Settings
@@ -66,11 +68,11 @@ class Parts(Struct, frozen=True):
     acceptance: Acceptance | None = None
     disk: Disk | None = None
     inline: bool = False
-
-
     state: State | None = None
     breakers: Mapping[str, Breaker] = {}
     fallbacks: Sequence[Voice] = ()
+
+
 def assemble(parts: Parts) -> tuple[Organization, Questions]:
     """An organization ready to live, with the state that the journal tells so far.
 
@@ -79,7 +81,6 @@ def assemble(parts: Parts) -> tuple[Organization, Questions]:
     """
     settings, journal, clock, workspace = parts.settings, parts.journal, parts.clock, parts.workspace
     limits = settings.limits
-    state = State()
     reader = journal.reader()
     state = folded(reader, parts.state)
     boxed = toolbox(parts.tools)
@@ -98,6 +99,8 @@ def assemble(parts: Parts) -> tuple[Organization, Questions]:
         retry=settings.retry,
         deadline=60 * limits.step_minutes,
         random=random,
+        breakers=parts.breakers,
+        fallbacks=parts.fallbacks,
     )
     programs = Programs(
         parts.runtime,

@@ -12,7 +12,10 @@ Anything else that is raised is a bug and stays loud.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from megaagent.events import Usage
 
 
 class MegaAgentError(Exception):
@@ -59,6 +62,11 @@ class ModelError(MegaAgentError):
         detail: what was seen, for people; never contains a key.
         retry_after: seconds that the provider asked to wait, if it did.
         status: HTTP status, if there was one.
+
+    Attributes:
+        maybe_paid: the provider may have worked on the request, so it may ask to be paid.
+        usage: what it counted, if it told.
+        needs_person: asking again, or asking for something else, helps nobody before a person has acted.
     """
 
     def __init__(self, fault: Fault, detail: str, *, retry_after: float | None = None, status: int | None = None):
@@ -67,3 +75,6 @@ class ModelError(MegaAgentError):
         self.detail = detail
         self.retry_after = retry_after
         self.status = status
+        self.maybe_paid = False
+        self.usage: Usage | None = None
+        self.needs_person = False

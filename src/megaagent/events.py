@@ -293,21 +293,63 @@ class CallIntended(Event, frozen=True):
 
 
 class CallRetried(Event, frozen=True):
-    """An attempt failed and another will be made after `wait` seconds."""
+    """An attempt failed and another will be made after `wait` seconds.
+
+    Attributes:
+        tokens, cost: what stays reserved for the attempt that failed, since it may have been paid for.
+    """
 
     call: CallId
     attempt: int
     fault: str
     detail: str
     wait: float = 0.0
+    tokens: int = 0
+    cost: float = 0.0
 
 
 class CallFailed(Event, frozen=True):
-    """No attempt succeeded; the reservation is returned and the mail stays unread."""
+    """No attempt succeeded; the reservation is returned and the mail stays unread.
+
+    Attributes:
+        tokens, cost: what stays reserved for the last attempt, since it may have been paid for; of a call that was
+            called off everything does.
+    """
 
     call: CallId
     fault: str
     detail: str
+    tokens: int = 0
+    cost: float = 0.0
+
+
+class CallRerouted(Event, frozen=True):
+    """A fallback is asked in place of a model that is not available.
+
+    Attributes:
+        model, instead_of: each `provider:model`.
+        tokens, cost: what is reserved for the call from now on.
+    """
+
+    call: CallId
+    model: str
+    instead_of: str
+    reason: str
+    tokens: int = 0
+    cost: float = 0.0
+
+
+class CircuitChanged(Event, frozen=True):
+    """The circuit breaker of an endpoint took another position: `open`, it is left alone; `half-open`, one call tries it.
+
+    Attributes:
+        wait: seconds from an opening to the next probe.
+    """
+
+    endpoint: str
+    position: Literal["closed", "open", "half-open"]
+    reason: str
+    wait: float = 0.0
 
 
 class ModelAnswered(Event, frozen=True):
@@ -511,6 +553,8 @@ AnyEvent = Union[
     CallIntended,
     CallRetried,
     CallFailed,
+    CallRerouted,
+    CircuitChanged,
     ModelAnswered,
     ToolReturned,
     AgentCorrected,

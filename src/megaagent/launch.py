@@ -16,6 +16,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
+import msgspec
+
 from megaagent import __version__
 from megaagent import events as ev
 from megaagent.agent.prompts import Prompts
@@ -28,17 +30,19 @@ from megaagent.events import BOSS, ENGINE, AgentId, Fact, Record, Struct, Tier
 from megaagent.folder import RunFolder, new_folder, runs_folder
 from megaagent.journal import SQLiteJournal
 from megaagent.journal.lock import kept_still
-from megaagent.models import open_model
+from megaagent.models import endpoint_of, open_model
+from megaagent.models.breaker import Breaker
 from megaagent.models.contract import Model
 from megaagent.models.gate import Gate
-from megaagent.models.prices import cost_of, parse_price
+from megaagent.models.prices import Price, cost_of, parse_price
 from megaagent.organization.engine import Organization
 from megaagent.organization.members import Member
+from megaagent.organization.snapshots import Keeper
 from megaagent.organization.state import State
 from megaagent.organization.verification import Acceptance, Check, Start
 from megaagent.organization.voices import Voice
-from megaagent.organization.snapshots import Keeper
 from megaagent.past import check_against, new_caps, read_past
+from megaagent.redaction import Secrets, passwords_in
 from megaagent.report import write_report
 from megaagent.runtimes.local import LocalRuntime
 from megaagent.sandboxes import probe
@@ -254,6 +258,7 @@ async def start(
             workspace = _workspace(folder, source, first)
             stack.callback(workspace.close)
             journal = SQLiteJournal.create(folder.journal, clock, durability=settings.durability)
+            journal.hide(models.secrets.hide_in)
             stack.push_async_callback(journal.close)
             facts = first_facts(
                 folder.id,
@@ -303,6 +308,7 @@ async def resume(
     opened = open_models(settings, environ, models or {})
     async with AsyncExitStack() as stack:
         journal = SQLiteJournal.open(folder.journal, clock, durability=settings.durability)
+        journal.hide(opened.secrets.hide_in)
         stack.push_async_callback(journal.close)
         workspace = Workspace.open(folder.workspace)
         workspace.sole_writer()  # as the journal's lock has shown: what a killed engine left locked is free
@@ -342,6 +348,7 @@ async def enter(
     tools: Sequence[Tool | Callable[..., Any]],
     scenario: Scenario | None,
     clock: Clock,
+    state: State | None = None,
 ) -> Run:
     """Join the parts to a run that lives until the stack is left.
 
@@ -353,7 +360,6 @@ async def enter(
     scratch.chmod(0o711)  # programs run as another user when the engine is root
     places = settings.sandbox.programs
     runtime = LocalRuntime(models, workspace, found.sandbox, scratch, clock, programs=places, notes=found.notes)
-    state: State | None = None,
     stack.push_async_callback(runtime.close)
     disk = Disk()
     journal.wait_for_disk(partial(disk.tell, "journal"))
@@ -369,20 +375,20 @@ async def enter(
         tools,
         _acceptance(scenario, settings),
         disk,
+        breakers=models.breakers,
+        fallbacks=tuple(_voice(name, settings) for name in settings.model.fallbacks),
+        state=state,
     )
     organization, questions = assemble(parts)
+    keeper = Keeper(organization.state, journal, journal.reader())
+    journal.listen(keeper.take_in, watcher=True)
+    stack.push_async_callback(keeper.close)
     control = Control(organization, questions)
     server = ControlServer(control, folder.socket)
     await server.start()
     stack.push_async_callback(server.close)
-        breakers=models.breakers,
-        fallbacks=tuple(_voice(name, settings) for name in settings.model.fallbacks),
-        state=state,
     how = f"programs run in: {runtime.level}" if found.sandbox else "programs are refused: no sandbox holds here"
     notes = [how, *(found.notes if found.sandbox is None else ()), *_source_notes(workspace)]
-    keeper = Keeper(organization.state, journal, journal.reader())
-    journal.listen(keeper.take_in, watcher=True)
-    stack.push_async_callback(keeper.close)
     running = Run(folder, organization, control, journal, workspace, is_simulated(settings), tuple(notes), disk)
     stack.push_async_callback(running.close)
     return running
@@ -437,8 +443,8 @@ def _settings(settings: Settings, scenario: Scenario | None, model: str | None, 
 
 def check_price(settings: Settings) -> None:
     """A money cap must be able to hold before anything is spent."""
-    price = parse_price(settings.model.price) if settings.model.price else None
-    unpriced = [n for n in set(_names(settings).values()) if cost_of(ev.Usage(1, 1), n, price) is None]
+    names = _all_names(settings)
+    unpriced = [name for name in names if cost_of(ev.Usage(1, 1), name, _price(name, settings)) is None]
     if unpriced and settings.budget.tokens is None:
         raise ConfigurationError(
             f"the price of {', '.join(unpriced)} is not known, so no money cap can hold: give --max-tokens N, or "
@@ -446,7 +452,7 @@ def check_price(settings: Settings) -> None:
         )
     least = FIRST_PROMPT + settings.limits.output
     dearest = max(
-        cost_of(ev.Usage(FIRST_PROMPT, settings.limits.output), n, price) or 0.0 for n in _names(settings).values()
+        cost_of(ev.Usage(FIRST_PROMPT, settings.limits.output), name, _price(name, settings)) or 0.0 for name in names
     )
     room = 1.0 - settings.budget.reserve
     if settings.budget.tokens is not None and settings.budget.tokens * room < least:
@@ -491,43 +497,87 @@ def _names(settings: Settings) -> dict[Tier, str]:
     return {tier: settings.model.tiers.get(tier, default) for tier in get_args(Tier)}
 
 
+def _all_names(settings: Settings) -> list[str]:
+    """Every model that may be asked."""
+    return sorted({*_names(settings).values(), *settings.model.fallbacks})
+
+
+def _shares_address(name: str, settings: Settings) -> bool:
+    """Whether the base URL and the price that were given hold for this model: for all but fallbacks elsewhere."""
+    own = (settings.model.name or "").partition(":")[0]
+    return name in _names(settings).values() or name.partition(":")[0] == own
+
+
+def _price(name: str, settings: Settings) -> Price | None:
+    given = settings.model.price
+    return parse_price(given) if given and _shares_address(name, settings) else None
+
+
 def is_simulated(settings: Settings) -> bool:
-    return any(name.startswith("sim:") for name in _names(settings).values())
+    return any(name.startswith("sim:") for name in _all_names(settings))
 
 
 class Adapters(dict[str, Model]):
-    """The bare adapters of a run by `provider:name`, and the gate before each."""
+    """The bare adapters of a run by `provider:name`, the gate before each, and the breaker before its endpoint.
 
-    def __init__(self, names: Iterable[str], settings: Settings):
+    Attributes:
+        secrets: what the environment holds that no fact may tell.
+    """
+
+    def __init__(self, names: Iterable[str], settings: Settings, secrets: Secrets):
         super().__init__()
+        self.secrets = secrets
         self.gates = {name: Gate(settings.gate) for name in names}
+        self.breakers: dict[str, Breaker] = {}
 
 
 def open_models(settings: Settings, environ: Mapping[str, str], given: Mapping[str, Model]) -> Adapters:
     """The bare adapters of all tiers; what a provider tells of its limits, its gate learns."""
     scripts: Mapping[str, str] = import_module(SCENARIOS).SCRIPTS
     speed = settings.simulation.speed or math.inf
-    adapters = Adapters(sorted(set(_names(settings).values())), settings)
+    secrets = Secrets.of(environ)
+    _check_secrets(settings, secrets)
+    adapters = Adapters(_all_names(settings), settings, secrets)
+    breakers: dict[str, Breaker] = {}
     for name, gate in adapters.gates.items():
+        url = settings.model.base_url if _shares_address(name, settings) else None
+        endpoint = endpoint_of(name, environ=environ, base_url=url)
+        adapters.breakers[name] = breakers.setdefault(endpoint, Breaker(endpoint, settings.breaker))
         adapters[name] = given.get(name) or open_model(
             name,
             environ=environ,
-            base_url=settings.model.base_url,
+            base_url=url,
             stream=settings.model.stream,
             limits=gate.learn,
             scripts=scripts,
             seed=settings.simulation.seed,
             speed=speed,
+            network=settings.model.network,
         )
     return adapters
 
 
+def _check_secrets(settings: Settings, secrets: Secrets) -> None:
+    """Settings are recorded, and a run goes on from what is recorded: a secret in them would be kept, or be lost."""
+    told = msgspec.json.encode(settings).decode()
+    if settings.model.base_url and passwords_in(settings.model.base_url):
+        raise ConfigurationError(
+            "--base-url holds a password or a key, which the journal would keep. Give the address in the environment "
+            "instead, as OPENAI_BASE_URL (or that of your provider), and the key as OPENAI_API_KEY"
+        )
+    if secrets.hide(told) != told:
+        raise ConfigurationError(
+            "the settings hold a secret that is also in the environment, and the journal would keep it: take it out "
+            "of the settings file and of --set"
+        )
+
+
+def _voice(name: str, settings: Settings) -> Voice:
+    return Voice(name, name, _price(name, settings), settings.limits.output, settings.model.temperature)
+
+
 def _voices(settings: Settings) -> dict[Tier, Voice]:
-    price = parse_price(settings.model.price) if settings.model.price else None
-    return {
-        tier: Voice(name, name, price, settings.limits.output, settings.model.temperature)
-        for tier, name in _names(settings).items()
-    }
+    return {tier: _voice(name, settings) for tier, name in _names(settings).items()}
 
 
 def _acceptance(scenario: Scenario | None, settings: Settings) -> Acceptance | None:

@@ -14,7 +14,9 @@ import msgspec
 
 from megaagent.errors import ConfigurationError
 from megaagent.events import Struct, Tier
+from megaagent.models.breaker import BreakerSettings
 from megaagent.models.gate import GateSettings
+from megaagent.models.network import NetworkSettings
 from megaagent.models.retry import RetrySettings
 from megaagent.organization.limits import Budget, Limits
 from megaagent.sandboxes.contract import Limits as ProgramLimits
@@ -27,6 +29,9 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
         name: `provider:model` for every tier that `tiers` does not name.
         base_url: of an OpenAI-compatible server.
         price: dollars per million tokens, `IN:OUT[:CACHED]`; needed for a money cap when a price is unknown.
+        fallbacks: `provider:model`, asked in this order while the model of a tier is not available. The base URL and
+            the price hold for those of the provider of `name`; others have those of their provider.
+        network: how an adapter uses the network.
     """
 
     name: str | None = None
@@ -35,6 +40,8 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     stream: bool = True
     temperature: float | None = None
     price: str | None = None
+    fallbacks: tuple[str, ...] = ()
+    network: NetworkSettings = NetworkSettings()
 
 
 class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +81,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     sandbox: SandboxSettings = SandboxSettings()
     simulation: SimulationSettings = SimulationSettings()
     gate: GateSettings = GateSettings()
+    breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
     durability: Literal["full", "normal", "off"] = "full"
     checks: tuple[str, ...] = ()

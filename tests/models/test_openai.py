@@ -19,7 +19,8 @@ from megaagent.events import ToolCall
 from megaagent.models.chat import Answer, Piece, Quirks, decode_piece
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
 from megaagent.models.limits import Allowance, Limits
-from megaagent.models.openai import OpenAIModel, SessionSettings
+from megaagent.models.network import NetworkSettings
+from megaagent.models.openai import OpenAIModel
 from megaagent.models.sse import EventStream
 
 KEY = "local-very-secret-0123456789"
@@ -274,7 +275,7 @@ async def test_the_deadline(serve: Serve, stream: bool):
 async def test_a_stall_within_an_answer(serve: Serve, stream: bool):
     with pytest.raises(ModelError, match="nothing came") as caught:
         await ask(serve, never_ends(as_stream(delta({"content": "On"}), done=False)), stream,
-                  settings=SessionSettings(stall=0.1))  # fmt: skip
+                  settings=NetworkSettings(stall=0.1))  # fmt: skip
     assert caught.value.fault == "timeout"
 
 
@@ -306,7 +307,7 @@ async def test_an_end_that_never_comes_costs_no_answer(serve: Serve):
 
 async def test_an_endless_answer_is_bounded(serve: Serve):
     with pytest.raises(ModelError, match="over 1000 bytes") as caught:
-        await ask(serve, sends(b" " * 5000), False, settings=SessionSettings(answer_bytes=1000))
+        await ask(serve, sends(b" " * 5000), False, settings=NetworkSettings(answer_bytes=1000))
     assert caught.value.fault == "broken"
 
 

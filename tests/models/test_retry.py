@@ -53,9 +53,15 @@ def test_jitter_spreads():
 
 
 def test_a_wait_that_passes_the_patience_is_not_begun():
-    decision = decide("rate_limit", retry_after=3600.0)
+    decision = decide("overloaded", 2, elapsed=599.9, retry_after=30.0)
     assert isinstance(decision, GiveUp)
     assert "600 s" in decision.reason
+
+
+def test_a_provider_that_asks_for_more_than_our_patience_is_a_persons_matter():
+    decision = decide("rate_limit", retry_after=3600.0)
+    assert isinstance(decision, Pause)
+    assert "3,600 s" in decision.reason
 
 
 class Failing:
@@ -78,12 +84,11 @@ def test_it_asks_again_and_says_so():
     told: list[tuple[int, Fault, float]] = []
     clock = VirtualClock()
 
+    async def tell(attempt: int, error: ModelError, wait: float) -> None:
+        told.append((attempt, error.fault, wait))
+
     async def main() -> None:
-        model = RetryingModel(
-            Failing("rate_limit", "empty", "overloaded"),
-            random=Random(1),
-            on_retry=lambda attempt, error, wait: told.append((attempt, error.fault, wait)),
-        )
+        model = RetryingModel(Failing("rate_limit", "empty", "overloaded"), random=Random(1), on_retry=tell)
         assert (await model.complete(ASK)).text == "at last"
         await model.close()
 
@@ -102,6 +107,7 @@ def test_the_last_error_is_the_one_that_is_raised(fault: Fault):
         with pytest.raises(ModelError) as caught:
             await RetryingModel(inner, random=Random(1)).complete(ASK)
         assert caught.value.fault == fault
+        assert caught.value.needs_person == (fault in ("unauthorized", "no_money", "not_found"))
 
     clock.run(main)
     assert clock.elapsed() <= 600.0

@@ -10,12 +10,14 @@ import importlib
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 from megaagent.errors import ConfigurationError
 from megaagent.events import Struct
 from megaagent.models.chat import Quirks
 from megaagent.models.contract import Model
 from megaagent.models.limits import Limits
+from megaagent.models.network import NetworkSettings
 
 
 class Provider(Struct, frozen=True):
@@ -45,6 +47,7 @@ class Opening(Struct, frozen=True):
     scripts: Mapping[str, str]
     seed: int
     speed: float
+    network: NetworkSettings = NetworkSettings()
 
     def __repr__(self) -> str:
         return f"Opening({self.name!r}, {self.base_url!r})"
@@ -103,6 +106,7 @@ def open_model(
     scripts: Mapping[str, str] | None = None,
     seed: int = 0,
     speed: float = 1.0,
+    network: NetworkSettings | None = None,
 ) -> Model:
     """The bare adapter of a model: no gate, no retry, no budget.
 
@@ -115,6 +119,7 @@ def open_model(
         scripts: simulated models by name, each the dotted path `module:attribute` of a `Script`.
         seed, speed: of a simulated model: of its latencies, and how much faster than a real one it answers (`math.inf`:
             at once).
+        network: how it uses the network.
 
     Raises:
         ConfigurationError: what is missing, and what to set.
@@ -128,8 +133,31 @@ def open_model(
             f"{name} needs a key: set {provider.key_variable}, or point to a server of your own with --base-url URL, "
             f"{_REHEARSE}"
         )
-    opening = Opening(provider, model, base_url or provider.base_url, key, stream, limits, scripts or {}, seed, speed)
+    opening = Opening(
+        provider,
+        model,
+        base_url or provider.base_url,
+        key,
+        stream,
+        limits,
+        scripts or {},
+        seed,
+        speed,
+        network or NetworkSettings(),
+    )
     return cast("Callable[[Opening], Model]", load(provider.opens))(opening)
+
+
+def endpoint_of(name: str, *, environ: Mapping[str, str], base_url: str | None = None) -> str:
+    """What a model's endpoint is called where people read it: its host, or the model itself when it has none.
+
+    Takes what `open_model` takes.
+    """
+    provider_name, _ = parse_model(name)
+    url = base_url or environ.get(f"{provider_name.upper()}_BASE_URL") or PROVIDERS[provider_name].base_url
+    parts = urlsplit(url.strip()) if url else None
+    # Neither a password nor a key that an address may hold is for people.
+    return (parts.netloc.rpartition("@")[2] or name) if parts else name
 
 
 def load(path: str) -> Any:
@@ -149,6 +177,7 @@ def open_openai(opening: Opening) -> Model:
         opening.key,
         stream=opening.stream,
         quirks=opening.provider.quirks,
+        settings=opening.network,
         limits=opening.limits,
     )
 

@@ -55,6 +55,7 @@ class ModelResponse(Struct, frozen=True):
         finish: "stop", "tool_calls" or "length".
         model: the name that the provider answered under.
         repairs: what had to be mended to make the answer valid.
+        prompt_cut: the provider counted so few tokens that it may not have read the whole prompt.
     """
 
     text: str = ""
@@ -64,6 +65,7 @@ class ModelResponse(Struct, frozen=True):
     model: str = ""
     reasoning: str = ""
     repairs: tuple[str, ...] = ()
+    prompt_cut: bool = False
 
 
 class Model(Protocol):

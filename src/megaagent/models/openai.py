@@ -12,33 +12,17 @@ import aiohttp
 import msgspec
 
 from megaagent.errors import ConfigurationError, ModelError
-from megaagent.events import Struct, Usage, storable
+from megaagent.events import Usage, storable
 from megaagent.models.chat import Answer, Piece, Quirks, RequestEncoder, decode_piece
 from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.models.faults import Secrets, error_inside, error_of_answer
 from megaagent.models.limits import Limits, read_limits
+from megaagent.models.network import NetworkSettings
 from megaagent.models.sse import EventStream
 from megaagent.models.tokens import request_tokens, text_tokens
+from megaagent.redaction import passwords_in
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-class SessionSettings(Struct, frozen=True):
-    """How an adapter uses the network.
-
-    Attributes:
-        connections: at most so many at once; a gate in front keeps to less.
-        connect: seconds to reach the server.
-        stall: seconds without a byte after which a stream that has begun is given up.
-        answer_bytes: the longest answer that is read.
-        proxies: use the proxy that the environment names, except for this machine.
-    """
-
-    connections: int = 2000
-    connect: float = 20.0
-    stall: float = 90.0
-    answer_bytes: int = 64 << 20
-    proxies: bool = True
 
 
 class OpenAIModel:
@@ -64,7 +48,7 @@ class OpenAIModel:
         stream: bool = True,
         quirks: Quirks | None = None,
         headers: Mapping[str, str] | None = None,
-        settings: SessionSettings | None = None,
+        settings: NetworkSettings | None = None,
         limits: Callable[[Limits], None] | None = None,
     ):
         quirks = quirks or Quirks()
@@ -76,8 +60,8 @@ class OpenAIModel:
             **(headers or {}),
             **_credentials(key, quirks.key_header),
         }
-        self._secrets = Secrets(key.strip() if key else None)
-        self._settings = settings or SessionSettings()
+        self._secrets = Secrets(key.strip() if key else None, *passwords_in(base_url))
+        self._settings = settings or NetworkSettings()
         self._limits = limits
         self._encoder = RequestEncoder(quirks, stream=stream)
         self._decoder = msgspec.json.Decoder(Piece)
@@ -89,24 +73,36 @@ class OpenAIModel:
         Raises:
             ModelError: of every fault; the text never holds the key.
         """
-        answer = Answer()
+        answer = Answer(hide=self._secrets.hide_known, request=request)
         body = self._encoder.encode(request)
         try:
-            async with self._deadline(request.deadline) as still_alive, self._post(body) as reply:
-                if self._limits and (limits := read_limits(reply.headers)):
-                    self._limits(limits)
-                chunks = self._chunks(reply, still_alive)
-                if reply.status != 200:
-                    raise error_of_answer(reply.status, reply.headers, await _joined(chunks), self._secrets)
-                whole = await self._read(reply, chunks, answer)
+            response = await self._exchange(request, body, answer)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            fault = "timeout" if isinstance(error, TimeoutError) else "connection"
+            raise ModelError(fault, f"{self._host}: {self._told(error)}".replace(" ssl:default", "")) from None
         except aiohttp.ClientPayloadError as error:
-            raise ModelError("broken", f"{self._host}: the answer was cut: {self._told(error)}") from None
-        except aiohttp.ServerTimeoutError as error:
-            raise ModelError("timeout", f"{self._host}: {self._told(error)}".replace(" ssl:default", "")) from None
+            raise _maybe_paid(ModelError("broken", f"{self._host}: the answer was cut: {self._told(error)}")) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise ModelError("connection", f"{self._host}: {self._told(error)}".replace(" ssl:default", "")) from None
-        response = answer.response(whole=whole)
-        return response if answer.counted else _counted_here(request, response)
+            raise _maybe_paid(ModelError("connection", f"{self._host}: {self._told(error)}")) from None
+        except ModelError as error:
+            if error.maybe_paid and answer.counted:
+                error.usage = answer.usage()
+            raise
+        return _with_usage(request, len(body), response, counted=answer.counted)
+
+    async def _exchange(self, request: ModelRequest, body: bytes, answer: Answer) -> ModelResponse:
+        """Send the request and collect the answer."""
+        async with self._deadline(request.deadline) as still_alive, self._post(body) as reply:
+            if self._limits and (limits := read_limits(reply.headers)):
+                self._limits(limits)
+            chunks = self._chunks(reply, still_alive)
+            if reply.status != 200:
+                raise error_of_answer(reply.status, reply.headers, await _joined(chunks), self._secrets)
+            try:
+                whole = await self._read(reply, chunks, answer)
+                return answer.response(whole=whole)
+            except ModelError as error:
+                raise _maybe_paid(error) from None
 
     async def close(self) -> None:
         if self._session is not None:
@@ -128,7 +124,7 @@ class OpenAIModel:
                 raise
             late = loop.time() >= end
             what = f"no whole answer within {seconds:g} s" if late else f"nothing came for {stall:g} s within an answer"
-            raise ModelError("timeout", f"{self._host}: {what}") from None
+            raise _maybe_paid(ModelError("timeout", f"{self._host}: {what}")) from None
 
     @asynccontextmanager
     async def _post(self, body: bytes) -> AsyncGenerator[aiohttp.ClientResponse]:
@@ -163,7 +159,7 @@ class OpenAIModel:
             return await self._read_stream(chunks, answer)
         body = await _joined(chunks)
         if reply.content_type == "text/html" or body.lstrip()[:1] == b"<":
-            text = storable(self._secrets.hide(body[:120].decode("utf-8", "replace")))
+            text = storable(self._secrets.hide(body[:4096].decode("utf-8", "replace")))[:120]
             raise ModelError("broken", f"{self._host} sent a web page; is the base URL right? {text!r}", status=200)
         self._take(body, answer)
         return True
@@ -183,7 +179,7 @@ class OpenAIModel:
         return False
 
     def _take(self, data: bytes, answer: Answer) -> None:
-        error = answer.add(decode_piece(data, self._decoder))
+        error = answer.add(decode_piece(data, self._decoder, self._secrets.hide))
         if error is not None:
             raise error_inside(error, self._secrets)
 
@@ -203,12 +199,40 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
                 pass
 
 
-def _counted_here(request: ModelRequest, response: ModelResponse) -> ModelResponse:
-    """The answer with our own estimate of its usage: a call that nobody counted must not look free."""
+_TIMES_THE_LIMIT: Final = 10  # times the allowed output, beyond which no count of an answer is believed
+_SPARSE: Final = 12  # bytes of a request for each prompt token, beyond which the provider has read only a part of it
+_LONG: Final = 8_000  # bytes from which that can be told
+
+
+def _maybe_paid(error: ModelError) -> ModelError:
+    error.maybe_paid = True
+    return error
+
+
+def _with_usage(request: ModelRequest, sent: int, response: ModelResponse, *, counted: bool) -> ModelResponse:
+    """The answer with a usage that can be: an estimate of ours where the provider told none, or one beyond reason.
+
+    A call that nobody counted must not look free. No tokenizer makes more tokens than there are bytes, give or take
+    what a chat template adds; and text of over twelve bytes a token, on the whole of a long request, there is none.
+
+    Args:
+        sent: bytes of the request.
+        counted: the provider told a usage.
+    """
+    usage = response.usage
     said = [response.text, response.reasoning, *(call.name + call.arguments for call in response.calls)]
-    usage = Usage(prompt=request_tokens(request), completion=sum(map(text_tokens, said)))
-    note = "the provider told no usage; it is an estimate"
-    return msgspec.structs.replace(response, usage=usage, repairs=(*response.repairs, note))
+    most = _TIMES_THE_LIMIT * request.max_output + sum(map(len, said))
+    note = "the provider told no usage that can be" if not counted else ""
+    if counted and (usage.prompt > sent + 10_000 or usage.completion > most):
+        note = f"the provider told an absurd usage ({usage.prompt:,} and {usage.completion:,} tokens)"
+    if note:
+        usage = Usage(prompt=request_tokens(request), completion=sum(map(text_tokens, said)))
+        note += "; it is an estimate"
+        return msgspec.structs.replace(response, usage=usage, repairs=(*response.repairs, note))
+    if sent > _LONG and usage.prompt < sent // _SPARSE:
+        note = f"the provider counted {usage.prompt:,} prompt tokens in {sent:,} bytes: it has cut the prompt, it seems"
+        return msgspec.structs.replace(response, repairs=(*response.repairs, note), prompt_cut=True)
+    return response
 
 
 def _endpoint(base_url: str) -> tuple[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final, TypeAlias
 
 from megaagent.errors import Fault, ModelError
 from megaagent.events import Struct
+from megaagent.models.breaker import CircuitOpen
 from megaagent.models.contract import Model, ModelRequest, ModelResponse
 
 
@@ -18,6 +19,7 @@ class RetrySettings(Struct, frozen=True):
     Attributes:
         attempts: at most so many when the provider is busy, away or slow.
         seconds: no attempt is begun that would begin later than this after the first.
+        attempt_seconds: after which one attempt is given up; the step's deadline may be nearer.
         mends: at most so many attempts when the answer itself is bad.
         base: seconds; the mean of the first wait is half of it.
         longest: seconds; no wait that is reckoned here is longer, though a provider may ask for more.
@@ -25,6 +27,7 @@ class RetrySettings(Struct, frozen=True):
 
     attempts: int = 8
     seconds: float = 600.0
+    attempt_seconds: float = 600.0
     mends: int = 3
     base: float = 1.0
     longest: float = 60.0
@@ -74,6 +77,8 @@ def rule(error: ModelError, attempt: int, elapsed: float, settings: RetrySetting
         elapsed: seconds since the first attempt began.
         random: where the jitter comes from.
     """
+    if isinstance(error, CircuitOpen):
+        return GiveUp(error.detail)
     if error.fault in _PERSON:
         return Pause(f"{_PERSON[error.fault]}: {error.detail}")
     if error.fault == "context_overflow":
@@ -87,6 +92,8 @@ def rule(error: ModelError, attempt: int, elapsed: float, settings: RetrySetting
     bound = settings.base * (2 ** min(attempt - 1, 30) if error.fault in _BUSY else 1)
     wait = (error.retry_after or 0.0) + random.uniform(0.0, min(settings.longest, bound))
     if elapsed + wait > settings.seconds:
+        if error.retry_after is not None and error.retry_after > settings.seconds:
+            return Pause(f"the provider asks to be left alone for {error.retry_after:,.0f} s: {error.detail}")
         return GiveUp(f"no answer within {settings.seconds:g} s, the last attempt failed with {error}")
     return Retry(wait)
 
@@ -94,10 +101,12 @@ def rule(error: ModelError, attempt: int, elapsed: float, settings: RetrySetting
 class RetryingModel:
     """Asks again where the rule says so; any other decision raises the last attempt's error.
 
+    The error says whether a person must act (`ModelError.needs_person`).
+
     Args:
         model: is asked; when it waits in a gate's queue, that time counts as elapsed.
         random: where the jitter comes from.
-        on_retry: told the attempt's number, its error and the wait before each further attempt.
+        on_retry: awaited with the attempt's number, its error and the wait, before each further attempt.
     """
 
     def __init__(
@@ -106,7 +115,7 @@ class RetryingModel:
         settings: RetrySettings | None = None,
         *,
         random: Random,
-        on_retry: Callable[[int, ModelError, float], None] | None = None,
+        on_retry: Callable[[int, ModelError, float], Awaitable[object]] | None = None,
     ):
         self._model = model
         self._settings = settings or RetrySettings()
@@ -123,10 +132,13 @@ class RetryingModel:
             except ModelError as error:
                 decision = rule(error, attempt, time() - began, self._settings, self._random)
                 if not isinstance(decision, Retry):
+                    error.needs_person = error.needs_person or isinstance(decision, Pause)
                     raise
-                if self._on_retry is not None:
-                    self._on_retry(attempt, error, decision.wait)
-            await asyncio.sleep(decision.wait)
+                failed = error
+            ends = time() + decision.wait
+            if self._on_retry is not None:
+                await self._on_retry(attempt, failed, decision.wait)
+            await asyncio.sleep(max(0.0, ends - time()))
             attempt += 1
 
     async def close(self) -> None:

@@ -241,11 +241,23 @@ def _call_failed(state: State, record: Record, event: ev.CallFailed) -> None:
     member = state.members.get(record.agent)
     if event.fault != "cancelled":  # a cancelled call may have been paid for: its reservation stays
         _release(state, event.call)
+        _add_reserved(state, event.tokens, event.cost)
     if member is not None:
         failures = member.failures + (event.fault != "cancelled")
         state.change(record.agent, call=None, carried=(), failures=failures)
         if event.fault != "cancelled":
             state.count(record.agent, calls=1, failures=1)
+
+
+@folds(ev.CallRetried)
+def _retried(state: State, record: Record, event: ev.CallRetried) -> None:
+    _add_reserved(state, event.tokens, event.cost)
+
+
+@folds(ev.CallRerouted)
+def _rerouted(state: State, record: Record, event: ev.CallRerouted) -> None:
+    _release(state, event.call)
+    _reserve(state, event.call, event.tokens, event.cost)
 
 
 @folds(ev.ModelAnswered)

@@ -91,7 +91,7 @@ class Steps:
             await self._contexts.compact_if_needed(member, self._voices)
             return await self._voices.ask(member.tier, partial(self._question, agent))
         except ModelError as error:
-            if error.fault in NEEDS_PERSON:
+            if error.fault in NEEDS_PERSON or error.needs_person:
                 raise NeedsPerson(f"{error.fault}: {error.detail}") from error
             if error.fault == "context_overflow":
                 await self._contexts.compact_if_needed(member, self._voices, overflowed=True)
@@ -163,9 +163,13 @@ class Steps:
             text = "not run: your turn had ended with the call before it."
             work.record(ev.ToolReturned(index, calls[index].id, calls[index].name, text, ok=False))
             return index + 1
+        if index >= self._limits.calls:
+            text = f"not run: one answer may make {self._limits.calls} calls. Make what is left in the next."
+            work.record(ev.ToolReturned(index, calls[index].id, calls[index].name, text, ok=False))
+            return index + 1
         end = index + 1
         if self._toolbox.reads(calls[index]):
-            while end < len(calls) and self._toolbox.reads(calls[end]):
+            while end < min(len(calls), self._limits.calls) and self._toolbox.reads(calls[end]):
                 end += 1
         if self._toolbox.acts_once(calls[index]):
             # What came before is recorded first, so that after a crash only this call is the one in doubt.

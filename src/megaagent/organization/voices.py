@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from random import Random
+from typing import Final
 
 from megaagent import events as ev
 from megaagent.agent.prompt import Prompt
 from megaagent.clock import Clock
-from megaagent.errors import ModelError
-from megaagent.events import AgentId, Fact, Message, Struct, Tier, ToolCall, Usage, storable
-from megaagent.models.contract import ChatMessage, Model, ModelRequest, ModelResponse, ToolSpec
+from megaagent.errors import Fault, ModelError
+from megaagent.events import ENGINE, AgentId, Fact, Message, Struct, Tier, ToolCall, Usage, storable
+from megaagent.models.breaker import Breaker, Change
+from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
 from megaagent.models.gate import Gate, Place
 from megaagent.models.prices import Price, cost_of
 from megaagent.models.retry import RetryingModel, RetrySettings
 from megaagent.models.tokens import message_tokens, tools_tokens
-from megaagent.organization.budget import Ledger
+from megaagent.organization.budget import Exhausted, Ledger
+from megaagent.organization.passage import Passage
 from megaagent.runtimes.contract import Runtime
+
+# What a fallback may mend. Money and keys are a person's matter, and a request that is wrong is so anywhere.
+_ELSEWHERE: Final[frozenset[Fault]] = frozenset(
+    {"connection", "timeout", "overloaded", "rate_limit", "not_found", "refused", "broken", "empty"}
+)
+_ENDPOINT: Final[frozenset[Fault]] = frozenset({"connection", "timeout", "overloaded"})
 
 Append = Callable[[Sequence[Fact]], Awaitable[object]]
 
@@ -53,13 +63,27 @@ class Question(Struct, frozen=True):
     attempt: int = 1
 
 
+class _Asking:
+    """One call on its way: by which voice, and what is reserved for it."""
+
+    def __init__(self, voice: Voice, question: Question, call: str, tokens: int, cost: float | None, began: float):
+        self.voice = voice
+        self.question = question
+        self.call = call
+        self.tokens = tokens
+        self.cost = cost
+        self.began = began
+        self.attempt = 1
+
+
 class Voices:
     """The models of a run, by tier.
 
     Args:
         voices: for every tier.
-        gates: by adapter.
+        gates, breakers: by adapter; adapters of one endpoint share a breaker.
         append: puts facts into the journal.
+        fallbacks: asked in this order in place of a tier's own model while that is not available.
     """
 
     def __init__(
@@ -74,9 +98,13 @@ class Voices:
         retry: RetrySettings,
         deadline: float,
         random: Random,
+        breakers: Mapping[str, Breaker] | None = None,
+        fallbacks: Sequence[Voice] = (),
     ):
         self._voices = voices
         self._gates = gates
+        self._breakers = {name: (breakers or {}).get(name) or Breaker(name) for name in gates}
+        self._fallbacks = tuple(fallbacks)
         self._runtime = runtime
         self._ledger = ledger
         self._append = append
@@ -86,7 +114,11 @@ class Voices:
         self._random = random
         self._counted: tuple[tuple[ToolSpec, ...], int] = ((), 0)  # all agents send the same tools
         self._background: set[asyncio.Task[object]] = set()
+        self._missing: set[str] = set()  # adapters whose model the provider does not know, while others can be asked
+        self._windows: dict[str, int] = {}  # of adapters that have cut a prompt, the tokens that they have read
         self.at_the_gate: set[AgentId] = set()  # whose call waits to begin: nothing of it is recorded yet, or paid for
+        for breaker in {id(each): each for each in self._breakers.values()}.values():
+            breaker.watch(self._circuit_changed)
 
     async def ask(self, tier: Tier, prepare: Callable[[], Question | None]) -> ev.ModelAnswered | None:
         """Ask the tier's model; the answer is in the journal when this returns.
@@ -96,83 +128,169 @@ class Voices:
                 off.
 
         Raises:
-            ModelError: no attempt succeeded; recorded as `CallFailed`.
+            ModelError: no attempt succeeded; recorded as `CallFailed` if one was made.
             Exhausted: a cap of the budget would be passed; nothing was asked.
         """
-        voice = self._voices[tier]
+        own = self._voices[tier]
+        voice = own if not self._fallbacks else self._available(own)
         gate = self._gates[voice.adapter]
         question = prepare()
         if question is None:
             return None
-        expected = self._count(question) + voice.max_output // 8
-        place = gate.place(priority=question.priority, share=ev.superior_of(question.agent) or "", tokens=expected)
-        waited = not gate.enter_now(place)
+        place = self._place(voice, question)
+        waited = not (self._breakers[voice.adapter].position == "closed" and gate.enter_now(place))
         if waited:
             self.at_the_gate.add(question.agent)
             try:
-                await gate.enter(place)
+                await self._passage(voice, place, parks=True).wait()
+            except ModelError as error:
+                error.needs_person = True
+                raise
             finally:
                 self.at_the_gate.discard(question.agent)
-        async with place:
+        try:
             question = prepare() if waited else question
             if question is None:
                 return None
-            request = self._request(voice, question)
-            call = f"{question.agent}#{question.step}"
-            if question.purpose != "step":
-                call += f"/{question.purpose}"
-            if question.attempt > 1:
-                call += f".{question.attempt}"
-            await self._intend(voice, question, call, request)
+            asking = await self._intend(voice, question)
+            if voice is not own:
+                await self._record(asking, self._rerouted(asking, own, "it is not available"))
+            return await self._answer(asking, place)
+        finally:
+            if place.held:
+                gate.leave(place)
 
-            def on_retry(attempt: int, error: ModelError, wait: float) -> None:
-                fact = ev.CallRetried(call, attempt, error.fault, error.detail, wait)
-                task = asyncio.ensure_future(self._append([Fact(question.agent, question.step, fact)]))
-                self._background.add(task)
-                task.add_done_callback(self._background.discard)
+    def window(self, tier: Tier) -> int | None:
+        """Tokens that the tier's model seems to read of a prompt, when it was seen to read less than it was sent."""
+        return self._windows.get(self._voices[tier].adapter)
 
-            model = _Gated(_Adapter(self._runtime, voice.adapter), gate, place)
-            return await self._attempts(voice, question, call, request, model, on_retry)
+    # -- attempts -----------------------------------------------------------------------------------------------
 
-    async def _attempts(
-        self,
-        voice: Voice,
-        question: Question,
-        call: str,
-        request: ModelRequest,
-        model: Model,
-        on_retry: Callable[[int, ModelError, float], None],
-    ) -> ev.ModelAnswered:
-        began = self._clock.now()
-        attempts = RetryingModel(model, self._retry, random=self._random, on_retry=on_retry)
+    async def _answer(self, asking: _Asking, place: Place) -> ev.ModelAnswered:
+        """The answer of the asked voice, or of the next that can be asked when it has none."""
+        following = self._following(asking.voice)
+        passage = self._passage(asking.voice, place, parks=following is None)
+        again = partial(self._again, asking)
+        attempts = RetryingModel(passage, self._retry, random=self._random, on_retry=again)
         try:
             async with asyncio.timeout(self._deadline):
-                response = await attempts.complete(request)
+                response = await attempts.complete(self._request(asking.voice, asking.question))
         except ModelError as error:
-            await self._fail(question, call, error.fault, error.detail)
-            raise
+            if following is None or error.fault not in _ELSEWHERE:
+                breaker = self._breakers[asking.voice.adapter]
+                out_of_order = error.fault in _ENDPOINT and breaker.position != "closed"
+                error.needs_person = error.needs_person or error.fault == "rate_limit" or out_of_order
+                await self._fail(asking, error)
+                raise
+            return await self._elsewhere(asking, following, error)
         except TimeoutError as error:
-            detail = f"no answer within the step's deadline of {self._deadline:g} s"
-            await self._fail(question, call, "timeout", detail)
-            raise ModelError("timeout", detail) from error
+            late = ModelError("timeout", f"no answer within the step's deadline of {self._deadline:g} s")
+            late.maybe_paid = passage.under_way
+            await self._fail(asking, late)
+            raise late from error
         except asyncio.CancelledError:
             # It may have been paid for: the reservation stays, and the fact says so.
-            await asyncio.shield(self._fail(question, call, "cancelled", "called off; it may have been paid for"))
+            off = ev.CallFailed(asking.call, "cancelled", "called off; it may have been paid for")
+            await asyncio.shield(self._record(asking, off))
             raise
+        return await self._take(asking, response)
+
+    async def _take(self, asking: _Asking, response: ModelResponse) -> ev.ModelAnswered:
+        if response.prompt_cut:
+            self._windows[asking.voice.adapter] = response.usage.prompt
         answer = ev.ModelAnswered(
-            call,
+            asking.call,
             storable(response.text),
             tuple(ToolCall(storable(c.id), storable(c.name), storable(c.arguments)) for c in response.calls),
             storable(response.reasoning),
             response.finish,
-            response.model,
+            storable(response.model),
             response.usage,
-            cost_of(response.usage, voice.name, voice.price),
-            round(self._clock.now() - began, 6),
-            response.repairs,
+            cost_of(response.usage, asking.voice.name, asking.voice.price),
+            round(self._clock.now() - asking.began, 6),
+            tuple(map(storable, response.repairs)),
         )
-        await self._append([Fact(question.agent, question.step, answer)])
+        await self._record(asking, answer)
         return answer
+
+    async def _again(self, asking: _Asking, attempt: int, error: ModelError, wait: float) -> None:
+        """Record that another attempt follows; what the failed one may have cost stays reserved beside it."""
+        asking.attempt = attempt + 1
+        tokens, cost = self._maybe_paid(asking, error)
+        await self._reserve(asking, error, tokens, cost)
+        try:
+            fact = ev.CallRetried(asking.call, attempt, error.fault, storable(error.detail), wait, tokens, cost)
+            await self._record(asking, fact)
+        finally:
+            self._ledger.noted(tokens, cost)
+
+    async def _elsewhere(self, asking: _Asking, voice: Voice, error: ModelError) -> ev.ModelAnswered:
+        """Ask another voice, reserving at its price."""
+        await self._again(asking, asking.attempt, error, 0.0)
+        before = asking.voice
+        if error.fault == "not_found":
+            self._missing.add(before.adapter)
+        tokens, cost = self._most(voice, asking.question)
+        more = max(0, tokens - asking.tokens), max(0.0, (cost or 0.0) - (asking.cost or 0.0))
+        await self._reserve(asking, error, *more)
+        asking.voice, asking.tokens, asking.cost = voice, tokens, cost
+        try:
+            await self._record(asking, self._rerouted(asking, before, storable(str(error))))
+        finally:
+            self._ledger.noted(*more)
+        place = self._place(voice, asking.question)
+        try:
+            return await self._answer(asking, place)
+        finally:
+            if place.held:
+                self._gates[voice.adapter].leave(place)
+
+    async def _reserve(self, asking: _Asking, error: ModelError, tokens: int, cost: float) -> None:
+        """Reserve more for a call under way; when a cap forbids it, the call has failed."""
+        try:
+            self._ledger.reserve(tokens, cost, privileged=asking.question.privileged)
+        except Exhausted:
+            await self._fail(asking, error)
+            raise
+
+    def _maybe_paid(self, asking: _Asking, error: ModelError) -> tuple[int, float]:
+        """What a failed attempt may have cost: as the provider counted, or all that was reserved for it."""
+        if not error.maybe_paid:
+            return 0, 0.0
+        if error.usage is None:
+            return asking.tokens, round(asking.cost or 0.0, 9)
+        cost = cost_of(error.usage, asking.voice.name, asking.voice.price)
+        return error.usage.prompt + error.usage.completion, round(cost or 0.0, 9)
+
+    # -- whom to ask --------------------------------------------------------------------------------------------
+
+    def _available(self, own: Voice) -> Voice:
+        """The first voice that can be asked now; the tier's own when none can."""
+        voices: Iterable[Voice] = (own, *(each for each in self._fallbacks if each.adapter != own.adapter))
+        return next((voice for voice in voices if self._can_be_asked(voice)), own)
+
+    def _following(self, voice: Voice) -> Voice | None:
+        """The fallback to turn to when this voice has no answer."""
+        adapters = [each.adapter for each in self._fallbacks]
+        later = adapters.index(voice.adapter) + 1 if voice.adapter in adapters else 0
+        return next((each for each in self._fallbacks[later:] if self._can_be_asked(each)), None)
+
+    def _can_be_asked(self, voice: Voice) -> bool:
+        cool = self._gates[voice.adapter].cooled_at - asyncio.get_running_loop().time()
+        missing = voice.adapter in self._missing
+        return not missing and self._breakers[voice.adapter].available and cool <= self._retry.seconds
+
+    def _place(self, voice: Voice, question: Question) -> Place:
+        expected = self._count(question) + voice.max_output // 8
+        return self._gates[voice.adapter].place(
+            priority=question.priority, share=ev.superior_of(question.agent) or "", tokens=expected
+        )
+
+    def _passage(self, voice: Voice, place: Place, *, parks: bool) -> Passage:
+        name = voice.adapter
+        return Passage(
+            self._runtime, name, self._gates[name], self._breakers[name], place, self._retry.seconds, parks=parks
+        )
 
     def _request(self, voice: Voice, question: Question) -> ModelRequest:
         tail = (ChatMessage("user", question.tail),) if question.tail else ()
@@ -182,13 +300,20 @@ class Voices:
             question.tools,
             max_output=voice.max_output,
             temperature=voice.temperature,
-            deadline=self._deadline,
+            deadline=min(self._retry.attempt_seconds, self._deadline),
         )
 
-    async def _intend(self, voice: Voice, question: Question, call: str, request: ModelRequest) -> None:
-        tokens = self._count(question) + voice.max_output
-        cost = cost_of(Usage(tokens - voice.max_output, voice.max_output), voice.name, voice.price)
+    # -- the record ---------------------------------------------------------------------------------------------
+
+    async def _intend(self, voice: Voice, question: Question) -> _Asking:
+        call = f"{question.agent}#{question.step}"
+        if question.purpose != "step":
+            call += f"/{question.purpose}"
+        if question.attempt > 1:
+            call += f".{question.attempt}"
+        tokens, cost = self._most(voice, question)
         self._ledger.reserve(tokens, cost, privileged=question.privileged)
+        asking = _Asking(voice, question, call, tokens, cost, self._clock.now())
         intent = ev.CallIntended(
             call,
             question.purpose,  # pyright: ignore[reportArgumentType]
@@ -199,12 +324,32 @@ class Voices:
             round(cost or 0.0, 9),
         )
         try:
-            await self._append([Fact(question.agent, question.step, intent)])
+            await self._record(asking, intent)
         finally:
             self._ledger.noted(tokens, cost)
+        return asking
 
-    async def _fail(self, question: Question, call: str, fault: str, detail: str) -> None:
-        await self._append([Fact(question.agent, question.step, ev.CallFailed(call, fault, detail))])
+    def _most(self, voice: Voice, question: Question) -> tuple[int, float | None]:
+        """The tokens and dollars that one attempt can use."""
+        tokens = self._count(question) + voice.max_output
+        return tokens, cost_of(Usage(tokens - voice.max_output, voice.max_output), voice.name, voice.price)
+
+    async def _fail(self, asking: _Asking, error: ModelError) -> None:
+        kept = self._maybe_paid(asking, error)
+        await self._record(asking, ev.CallFailed(asking.call, error.fault, storable(error.detail), *kept))
+
+    def _rerouted(self, asking: _Asking, instead_of: Voice, reason: str) -> ev.CallRerouted:
+        cost = round(asking.cost or 0.0, 9)
+        return ev.CallRerouted(asking.call, asking.voice.name, instead_of.name, reason, asking.tokens, cost)
+
+    async def _record(self, asking: _Asking, event: ev.AnyEvent) -> None:
+        await self._append([Fact(asking.question.agent, asking.question.step, event)])
+
+    def _circuit_changed(self, change: Change) -> None:
+        fact = ev.CircuitChanged(change.endpoint, change.position, storable(change.reason), change.wait)
+        task = asyncio.ensure_future(self._append([Fact(ENGINE, 0, fact)]))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _count(self, question: Question) -> int:
         """Prompt tokens, as reserved: counted by the documented law."""
@@ -213,40 +358,3 @@ class Voices:
         tools = self._counted[1]
         tail = message_tokens(ChatMessage("user", question.tail)) if question.tail else 0
         return question.prompt.tokens + tail + tools
-
-
-class _Gated:
-    """Makes each attempt from a place at the gate; between two attempts the place is left to others."""
-
-    def __init__(self, model: Model, gate: Gate, place: Place):
-        self._model = model
-        self._gate = gate
-        self._place = place
-
-    async def complete(self, request: ModelRequest) -> ModelResponse:
-        if not self._place.held:
-            await self._gate.enter(self._place)
-        try:
-            response = await self._model.complete(request)
-        except ModelError as error:
-            if error.fault == "rate_limit":
-                self._gate.refused(error.retry_after, self._place)
-            self._gate.leave(self._place)
-            raise
-        self._gate.answered(response.usage, self._place)
-        return response
-
-    async def close(self) -> None: ...
-
-
-class _Adapter:
-    """The runtime's bare adapter as a `Model`."""
-
-    def __init__(self, runtime: Runtime, name: str):
-        self._runtime = runtime
-        self._name = name
-
-    async def complete(self, request: ModelRequest) -> ModelResponse:
-        return await self._runtime.complete(self._name, request)
-
-    async def close(self) -> None: ...
