@@ -37,10 +37,10 @@ async def check(start: Start) -> list[Check]:
 
 async def collected(start: Start) -> dict[str, str] | None:
     """The deliverable's text files by name; None when they cannot be printed."""
-    files = await _printed(start, 0, _MOST)
-    if files is not None:
-        return files
-    files = {}  # the output was cut: a few at a time
+    every = await _printed(start, 0, _MOST)
+    if every is not None:
+        return every
+    files: dict[str, str] = {}  # the output was cut: a few at a time
     for first in range(0, _MOST, _AT_ONCE):
         more = await _printed(start, first, first + _AT_ONCE)
         if not more:
@@ -54,9 +54,10 @@ async def _printed(start: Start, first: int, end: int) -> dict[str, str] | None:
     process = await start(Program(("python", "-c", _COLLECT, str(first), str(end)), "", Limits(output=4 << 20)))
     ran = await process.wait()
     try:
-        return json.loads(ran.output)
+        files: dict[str, str] = json.loads(ran.output)
     except ValueError:
         return None
+    return files
 
 
 def judged(files: Mapping[str, str]) -> list[Check]:

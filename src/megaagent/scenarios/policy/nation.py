@@ -27,22 +27,22 @@ MOST_TESTERS = 50  # that one member of staff can lead
 FEWEST, MOST = 7, 2 + 31 * (1 + len(SECTIONS) * (1 + MOST_TESTERS))
 
 _MEASURES = """\
-finance energy: the carbon price is 45 crowns a tonne from 2028 and rises by 5 crowns a year until 2031
-health sport: doctors may prescribe twelve weeks in a sports club from 2028, paid with 60 crowns for each patient
-education science: 400 teachers a year spend one term in a research institute from 2027
-economy consumer: test purchases cover small firms from 2028 only after a warning with 30 days to mend
-labour migration: language courses at work count as paid working time, up to 200 hours, from 2027
-trade fisheries: landed fish is cleared at the border in four hours from 2028, with one certificate of catch
-industry energy: plants that can switch off 10 megawatts within a minute are paid 30,000 crowns a megawatt from 2029
-agriculture water: no fertilizer within 10 metres of a river from 2027, paid with 210 crowns a hectare
-environment regions: at least 80 of the 240 rangers come from the nine shrinking districts from 2028
-climate housing: new homes need at most 45 kilowatt-hours of heat per square metre from 2029
-transport tourism: the winter pass is valid on all trains after nine o'clock from 2028
-digital justice: all courts take filings online from 2029, and paper stays possible without a fee
-culture youth: music schools keep 1,500 places free for volunteers of the volunteer year from 2028
-family pensions: care for relatives counts as contribution up to three years from 2027
-interior emergency: police and civil protection share one control room in each region from 2030
-defence foreign: a mission abroad of more than 100 soldiers needs a civil plan of the foreign service from 2027
+finance energy: the carbon price is 45 crowns a tonne from 2028
+health sport: doctors prescribe sports clubs from 2029, 60 crowns each
+education science: 400 teachers a year work in research from 2027
+economy consumer: small firms are warned 30 days before a fine
+labour migration: 200 hours of language at work are paid from 2027
+trade fisheries: fish clears the border in four hours from 2028
+industry energy: peak plants get 30,000 crowns a megawatt from 2029
+agriculture water: no fertilizer within 10 metres of rivers from 2027
+environment regions: 80 rangers come from shrinking districts
+climate housing: new homes need at most 45 kWh of heat from 2029
+transport tourism: the winter pass holds on all trains from 2028
+digital justice: courts take filings online from 2029, paper is free
+culture youth: 1,500 music school places for volunteers from 2028
+family pensions: care counts as three years' contribution from 2027
+interior emergency: one control room in each region from 2030
+defence foreign: missions abroad have a civil plan from 2027
 """
 
 

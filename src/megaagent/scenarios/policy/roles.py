@@ -14,9 +14,9 @@ from megaagent.scenarios.policy.texts import feedback_file, policy_file
 def minister(name: str) -> Act:
     return add_agent(
         name,
-        f"Minister, for {policy_file(name)}.",
-        f"You are {name}, a minister. Your staff writes and tests {policy_file(name)} within framework.txt. Compare "
-        "what you share with other departments. I am boss. You are done when it is tested and you have reviewed it.",
+        "Minister",
+        f"You are {name}. Lead {policy_file(name)} as framework.txt says; compare it with your partners'. Tell me, "
+        "boss, when it is tested and complete.",
     )
 
 
@@ -24,10 +24,9 @@ def staff(department: str, section: str) -> Act:
     name = f"{department}_{section}"
     return add_agent(
         name,
-        f"Section '{SECTIONS[section]}'.",
-        f"You are {name}. Write '{SECTIONS[section]}' of {policy_file(department)} in place of its mark. Recruit "
-        f"citizens to test it; answer each, and record it in {feedback_file(department)}. I am {department}. You are "
-        "done when all are answered.",
+        SECTIONS[section][3:],
+        f"You are {name}. Put that section into {policy_file(department)}, let citizens test it, record in "
+        f"{feedback_file(department)} what they were answered. Report to me, {department}.",
     )
 
 
@@ -35,10 +34,9 @@ def citizen(it: Department, section: str, number: int) -> Act:
     name = citizen_name(it.name, section, number)
     return add_agent(
         name,
-        f"Tests '{SECTIONS[section]}'.",
-        f"You are {name}, {who(it, section, number)}. Test '{SECTIONS[section]}' of {policy_file(it.name)} as it would "
-        f"meet you; write no files. Tell me, {it.name}_{section}, what fails. You are done when you know my answer and "
-        "have looked whether it holds.",
+        f"{who(it, section, number)}",
+        f"You are {name}. Test '{SECTIONS[section]}' of {policy_file(it.name)} as it would meet you; write no files. "
+        f"Tell me, {it.name}_{section}, what fails. Done when you know my answer and have looked whether it holds.",
     )
 
 

@@ -23,7 +23,6 @@ from megaagent.models.script import (
     Seen,
     change_task_status,
     edit_file,
-    list_files,
     read_file,
     review,
     say,
@@ -41,7 +40,8 @@ from megaagent.scenarios.policy.texts import feedback_file, mark, policy_file
 
 Scene: TypeAlias = Generator[Says | Act, Seen, None]
 
-FIRST = 4  # ministers whom the leader recruits with the framework, so that they can begin while it recruits the rest
+FIRST = 6  # ministers who are recruited, and reviewed, before the others
+PLAN = ["framework", "recruit", "review", "compare departments"]  # the leader's
 FRAMEWORK = "framework.txt"
 
 
@@ -106,35 +106,33 @@ def measures_in(text: str) -> dict[str, set[str]]:
 
 
 def leader(me: Part, nation: Nation) -> Playing:
-    plan = ["framework", "recruit", "review", "compare departments"]
-    yield say(
-        change_task_status(todo=plan),
-        write_file(FRAMEWORK, texts.framework(nation)),
-        *(roles.minister(name) for name in nation.names[:FIRST]),
-    )
-    yield say(
-        *(roles.minister(name) for name in nation.names[FIRST:]), wait(nation.names, "I review what is handed in")
-    )
-    yield from reports(me, nation.names)
-    yield say(search_files("JM-"), list_files("policy_*.txt"))
-    wrong = strayed(me.results[-2].text)
-    accepted = [name for name in nation.names if name not in wrong]
-    if wrong:
+    """Recruits and reviews in two waves, so that the first begin while the framework and other roles are written."""
+    first, others = list(nation.names[:FIRST]), list(nation.names[FIRST:])
+    yield say(*map(roles.minister, first))
+    yield say(change_task_status(todo=PLAN), write_file(FRAMEWORK, texts.framework(nation)))
+    yield say(*map(roles.minister, others), wait(first, "I review what is handed in"))
+    yield from reports(me, first)
+    yield search_files("JM-")
+    wrong = {name: line for name, line in strayed(me.last.text).items() if name in first}
+    accepted = [name for name in first if name not in wrong]
+    if others or wrong:
         since = len(me.mail)
-        acts = [review([name], "return", f"Not what {FRAMEWORK} says:\n{line}") for name, line in wrong.items()]
-        yield say(review(accepted, "accept", "Complete."), *acts, wait(list(wrong), "the joint measures must agree"))
+        yield say(
+            *([review(accepted, "accept", "Complete.")] if accepted else []),
+            *(review([name], "return", f"Not what {FRAMEWORK} says:\n{line}") for name, line in wrong.items()),
+            wait([*wrong, *others], "I review what is handed in"),
+        )
         yield from reports(me, wrong, since)
+        yield from reports(me, others)
         yield search_files("JM-")
-        left = strayed(me.last.text)
-        accepted = list(wrong)
-        agreed = f"{len(wrong)} joint measure was mended" if not left else f"{', '.join(left)} still differ"
-    else:
-        agreed = "all joint measures agreed"
+        accepted = [*wrong, *others]
+    left = strayed(me.last.text)
     report = (
         f"{len(nation.names)} policies are in policy_<department>.txt, what citizens said and what became of it in "
-        f"feedback_<department>.txt, and what holds for all in {FRAMEWORK}. When I compared departments, {agreed}."
+        f"feedback_<department>.txt, and what holds for all in {FRAMEWORK}. I compared the departments: "
+        f"{', '.join(wrong) or 'none'} had to mend joint measures, {', '.join(left) or 'none'} differ still."
     )
-    yield from hand_in(me, report, review(accepted, "accept", "Complete."), change_task_status(done=plan))
+    yield from hand_in(me, report, review(accepted, "accept", "Complete."), change_task_status(done=PLAN))
     return report
 
 
@@ -233,6 +231,9 @@ def staff(me: Part, it: Department, section: str, testers: int, nation: Nation) 
     joint: list[str] = []
     if section == "budget":
         yield read_file(FRAMEWORK)
+        while not me.last.ok:  # the leader is still writing it
+            yield wait([it.name], f"{FRAMEWORK} is not there yet", minutes=0.05)
+            yield read_file(FRAMEWORK)
         joint = [line for lines in measures_in(me.last.text).values() for line in lines if _shares(line, it.name)]
         joint = [texts.year_off(line) for line in joint] if it.name in texts.ONE_YEAR_OFF else joint
     elif section == "office":

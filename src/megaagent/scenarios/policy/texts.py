@@ -26,8 +26,8 @@ DELEGATES = (
 STARTS = ((2027, 3), (2027, 5), (2027, 2), (2027, 9), (2027, 6))
 PACES = ((0, 11, 26, 45), (0, 9, 20, 38), (0, 14, 24, 41), (0, 8, 29, 47))
 FLAWED_SUMS = ("health", "energy")  # whose parts of the budget do not make the total at first
-ONE_YEAR_OFF = ("fisheries", "tourism", "youth", "sport")  # who write another year for a joint measure at first
-TRUSTING = ("sport",)  # whose minister does not compare joint measures, so that the leader finds what is wrong
+ONE_YEAR_OFF = ("finance", "fisheries", "tourism", "youth")  # who write another year for a joint measure at first
+TRUSTING = ("finance",)  # whose minister does not compare joint measures, so that the leader finds what is wrong
 
 
 def policy_file(department: str) -> str:
