@@ -24,9 +24,10 @@ class Names:
 
     def __init__(self, state: State):
         self._state = state
-        self._promised: set[str] = set()
+        self._promised: set[str] = set()  # also some that have come into the state since
         # In lower case: nobody shall be able to pass for another by the case of letters.
         self._taken = {*RESERVED, *map(str.lower, state.names)}
+        self._numbers: dict[str, int] = {}  # the last that was put behind a name
 
     def claim(self, wanted: str, limit: int) -> str:
         """A free name, `wanted` itself or one made from it.
@@ -34,14 +35,16 @@ class Names:
         Raises:
             ToolError: the run may have no more agents.
         """
-        taken = self._state.names
-        self._promised = {name for name in self._promised if name not in taken}
-        if self._state.run.agents + len(self._promised) >= limit:
+        taken, agents = self._state.names, self._state.run.agents
+        if agents + len(self._promised) >= limit:
+            self._promised = {name for name in self._promised if name not in taken}
+        if agents + len(self._promised) >= limit:
             raise ToolError(f"this run may have {limit} agents, and has them: give the work to somebody who is there.")
-        name, number = wanted, 1
+        name, number = wanted, self._numbers.get(wanted, 1)
         while name.lower() in self._taken:
             number += 1
             name = f"{wanted}{number}"
+        self._numbers[wanted] = number
         self._promised.add(name)
         self._taken.add(name.lower())
         return name
