@@ -83,7 +83,7 @@ class BillingModel:
 
 
 def _hash(messages: Any) -> str:
-    return hashlib.blake2b(msgspec.json.encode(messages), digest_size=16).hexdigest()
+    return hashlib.blake2b(b"".join(map(msgspec.json.encode, messages)), digest_size=16).hexdigest()
 
 
 class PlayedSandbox:
