@@ -9,6 +9,8 @@ BENCHMARKS = {
     "gobang_ai": "benchmarks.gobang_ai",
     "policy": "benchmarks.policy",
     "schedule": "benchmarks.schedule",
+    "rest": "benchmarks.rest",
+    "journal": "benchmarks.journal",
     "programs": "benchmarks.programs",
     "step": "benchmarks.step",
     "workspace": "benchmarks.workspace",
