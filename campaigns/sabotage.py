@@ -15,6 +15,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from campaigns.failpoints import put
+from megaagent.events import CallIntended
 from megaagent.journal import ledger, lock, schema
 from megaagent.organization.voices import Voices
 from megaagent.organization.work import Work
@@ -27,9 +28,13 @@ WINDOW = 0.04  # seconds between reading the branch and moving it, so that write
 def no_intent() -> None:
     """Calls are paid for without a row that says so before."""
 
-    async def pass_over(*_: object) -> None: ...
+    record = Voices._record  # pyright: ignore[reportPrivateUsage]
 
-    put(Voices, "_intend", pass_over)
+    async def record_others(this: Any, asking: Any, event: Any) -> None:
+        if not isinstance(event, CallIntended):
+            await record(this, asking, event)
+
+    put(Voices, "_record", record_others)
 
 
 def no_transaction() -> None:
