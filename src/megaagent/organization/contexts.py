@@ -21,6 +21,7 @@ from megaagent.organization.voices import Append, Question, Voices
 AWAKE = 2_000  # conversations kept in memory; the others are read back from the journal when needed
 LOOKED_AT = 8  # of the conversations that were used longest ago, when one is to be put to rest
 UNSUMMARIZED = ("context_overflow", "refused", "broken", "empty", "bad_request")  # going on without is all there is
+LEAST_WINDOW = 4_000  # tokens of a conversation that are kept even for a model that seems to read less
 CHARACTERS_PER_TOKEN = 4  # of prose and code, for deciding when a conversation is long
 
 
@@ -121,7 +122,9 @@ class Contexts:
             overflowed: the provider has said that it is too long, whatever we counted.
         """
         conversation = self._conversation(member.id)
-        counted = conversation.characters >= self._limits.context * CHARACTERS_PER_TOKEN
+        window = voices.window(member.tier)  # of a model that was seen to cut its prompts
+        most = self._limits.context if window is None else min(self._limits.context, max(LEAST_WINDOW, window // 2))
+        counted = conversation.characters >= most * CHARACTERS_PER_TOKEN
         long = counted or (overflowed and conversation.last_step > 0)
         if not long and not self._state.habits_of(member.id).refresh:
             return

@@ -237,6 +237,8 @@ class Organization:
     async def _settle(self) -> None:
         """Wait until something changes or is due; when nothing ever will, see to it that the run goes on or ends."""
         state = self.state
+        if state.run.paused is not None:
+            self._voices.call_off_waiting()
         idle = not self._steps and self._verifying is None and not self._programs.agents()
         if idle:
             self._assert_nobody_is_forgotten()

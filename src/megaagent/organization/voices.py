@@ -117,6 +117,7 @@ class Voices:
         self._missing: set[str] = set()  # adapters whose model the provider does not know, while others can be asked
         self._windows: dict[str, int] = {}  # of adapters that have cut a prompt, the tokens that they have read
         self.at_the_gate: set[AgentId] = set()  # whose call waits to begin: nothing of it is recorded yet, or paid for
+        self._parked: set[asyncio.Task[object]] = set()  # the tasks of those
         for breaker in {id(each): each for each in self._breakers.values()}.values():
             breaker.watch(self._circuit_changed)
 
@@ -141,12 +142,16 @@ class Voices:
         waited = not (self._breakers[voice.adapter].position == "closed" and gate.enter_now(place))
         if waited:
             self.at_the_gate.add(question.agent)
+            task = asyncio.current_task()
+            assert task is not None
+            self._parked.add(task)
             try:
                 await self._passage(voice, place, parks=True).wait()
             except ModelError as error:
                 error.needs_person = True
                 raise
             finally:
+                self._parked.discard(task)
                 self.at_the_gate.discard(question.agent)
         try:
             question = prepare() if waited else question
@@ -159,6 +164,11 @@ class Voices:
         finally:
             if place.held:
                 gate.leave(place)
+
+    def call_off_waiting(self) -> None:
+        """Cancel every task whose call waits to begin; a provider may have asked for a wait of hours."""
+        for task in self._parked:
+            task.cancel()
 
     def window(self, tier: Tier) -> int | None:
         """Tokens that the tier's model seems to read of a prompt, when it was seen to read less than it was sent."""
