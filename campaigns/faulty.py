@@ -19,7 +19,7 @@ from megaagent.models.script import Script
 from megaagent.models.simulated import AT_ONCE, SimulatedModel
 
 KEY: Final = "local-key-of-a-simulated-provider"
-IN_FLIGHT: Final = 0.3  # seconds within which a call may still come that was made before a refusal was heard
+IN_FLIGHT: Final = 30  # turns of 10 ms in which a call may still come that was made before a refusal was heard
 ALWAYS: Final = 1 << 30  # times
 _WHO: Final = re.compile(r"You are (\w+) \(")
 
@@ -59,6 +59,7 @@ class FaultyServer:
         self._waiting = [(each, each.times) for each in plan]
         self._random = Random(f"faulty {seed}")
         self._closed: list[tuple[float, float]] = []
+        self._closing: set[asyncio.Task[None]] = set()
         self._socket = socket.socket()
         self._fillers: list[socket.socket] = []
         self._server: asyncio.Server | None = None
@@ -134,8 +135,16 @@ class FaultyServer:
 
     def close_for(self, seconds: float) -> None:
         """No call may come before so many seconds are over."""
-        now = asyncio.get_running_loop().time()
-        self._closed.append((now + IN_FLIGHT, now + seconds - 0.01))
+        end = asyncio.get_running_loop().time() + seconds - 0.01
+
+        async def close() -> None:
+            for _ in range(IN_FLIGHT):  # turns, because this process may be held up
+                await asyncio.sleep(0.01)
+            self._closed.append((asyncio.get_running_loop().time(), end))
+
+        task = asyncio.create_task(close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def _serve(self, exchange: Exchange) -> None:
         now = asyncio.get_running_loop().time()

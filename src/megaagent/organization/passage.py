@@ -78,7 +78,9 @@ class Passage:
     async def _enter(self) -> Pass:
         while True:
             if self._place.held:
-                passed = self._breaker.passes()
+                # Another call may have been refused since the place was given, while this one's intent was recorded.
+                cooled = asyncio.get_running_loop().time() >= self._gate.cooled_at
+                passed = self._breaker.passes() if cooled else None
                 if passed is not None:
                     return passed
                 self._gate.leave(self._place)
