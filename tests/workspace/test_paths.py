@@ -6,73 +6,14 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.hostile.paths import NAMES
 
 from megaagent.errors import ToolError
 from megaagent.workspace import Stamp, Workspace, clean_path
 from megaagent.workspace.paths import glob
 
-HOSTILE = [
-    "",
-    "/",
-    "/etc/passwd",
-    "//server/share",
-    "C:/windows",
-    "c:file",
-    "..",
-    "../x",
-    "a/../b",
-    "a/..",
-    ".",
-    "./a",
-    "a/./b",
-    "a//b",
-    "a/",
-    "a\\b",
-    "..\\x",
-    "\\\\server\\share",
-    ".git",
-    ".git/config",
-    "a/.git/hooks/pre-commit",
-    ".GIT/config",
-    ".Git",
-    "git~1",
-    "GIT~1/config",
-    "git~2",
-    ".git.",
-    ".git ",
-    ".git. . .",
-    ".git::$INDEX_ALLOCATION",
-    ".git:stream",
-    ".g\u200cit/config",
-    ".gi\u200dt",
-    "\ufeff.git",
-    ".git\u206a",
-    "a\0b",
-    "a\nb",
-    "a\rb",
-    "a\tb",
-    "a\x1b[31mb",
-    "a\x7fb",
-    "a\x85b",
-    "a\u2028b",
-    "a\u2029b",
-    "safe\u202etxt.exe",
-    "a\u2066b",
-    "a\u061cb",
-    "zero\u200bwidth",
-    "soft\u00adhyphen",
-    "a\ud800b",
-    "trailing.",
-    "trailing ",
-    " leading",
-    "dir /a",
-    "x" * 256,
-    "é" * 128,
-    "/".join(["abcdefghi"] * 101),
-]
 
-
-@pytest.mark.parametrize("path", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("path", NAMES, ids=lambda path: ascii(path)[:60])
 def test_hostile_paths_are_refused_everywhere(path: str, workspace: Workspace, stamp: Callable[..., Stamp]):
     head = workspace.head()
     with pytest.raises(ToolError):

@@ -44,7 +44,7 @@ def prepare(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
 def give(folder: Path, uid: int) -> None:
     """Make the user `uid` the owner of the folder and all in it, links themselves and not what they name."""
     for entry in _walk(folder):
-        if not entry.several_names:
+        if not entry.several_names and not entry.note:
             os.chown(entry.name, uid, uid, dir_fd=entry.parent, follow_symlinks=False)
     os.chown(folder, uid, uid, follow_symlinks=False)
 
@@ -70,6 +70,7 @@ def harvest(folder: Path, before: Mapping[str, str], limits: Limits | None = Non
         if entry.note:
             reading.refuse(entry.note)
             unseen.append(entry.path + "/")
+            reading.met.add(entry.path)
         elif not entry.is_folder:
             reading.take(entry)
     gone = (path for path in before if path not in reading.met and not any(map(ignored, path.split("/"))))
@@ -173,9 +174,14 @@ def _walk_open(parent: int, prefix: str, depth: int) -> Iterator[_Entry]:
             for listed in listing:
                 if ignored(listed.name):
                     continue
-                found = listed.stat(follow_symlinks=False)
                 path = prefix + listed.name
-                entry = _Entry(parent, listed.name, path, found.st_mode, found.st_nlink > 1 and not listed.is_dir())
+                try:
+                    found = os.stat(listed.name, dir_fd=parent, follow_symlinks=False)
+                except OSError as error:
+                    yield _Entry(parent, listed.name, path, 0, False, f"{path}: {error.strerror}")
+                    continue
+                several = found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode)
+                entry = _Entry(parent, listed.name, path, found.st_mode, several)
                 yield entry
                 if not entry.is_folder:
                     continue
@@ -193,12 +199,11 @@ def _walk_open(parent: int, prefix: str, depth: int) -> Iterator[_Entry]:
 
 
 def _open_folder(parent: int, name: str) -> int:
-    try:
-        return os.open(name, _FOLDER, dir_fd=parent)
-    except PermissionError:
-        # The program may have shut its own folder; nobody can put a link there any more.
-        os.chmod(name, 0o700, dir_fd=parent)
-        return os.open(name, _FOLDER, dir_fd=parent)
+    # The program may have shut its own folder, or left it to be listed and not entered.
+    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if found.st_mode & 0o500 != 0o500 and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+        os.chmod(name, 0o700, dir_fd=parent)  # nobody is left who could put a link there
+    return os.open(name, _FOLDER, dir_fd=parent)
 
 
 def discard(folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pygit2
 from pygit2.enums import FileMode, FileStatus, RepositoryOpenFlag
@@ -15,11 +16,12 @@ from megaagent.workspace import stamps
 from megaagent.workspace.batch import commit_bytes
 from megaagent.workspace.contract import Stamp, WorkspaceLimits
 from megaagent.workspace.packs import BLOB, COMMIT, Pack
-from megaagent.workspace.paths import clean_path
-from megaagent.workspace.store import BRANCH, move_branch, private_settings
+from megaagent.workspace.paths import MAX_PATH, clean_path
+from megaagent.workspace.store import BRANCH, move_branch, private_settings, size_of
 from megaagent.workspace.trees import Folders, Id, Placed
 
 LARGEST_PACK = 64 << 20  # bytes that are held in memory before they are written
+DEEPEST = 128  # folders in each other that are taken
 
 
 def repository_at(source: Path) -> pygit2.Repository | None:
@@ -110,59 +112,133 @@ def take_files(
     placed: dict[str, Placed] = {}
     left_out: list[str] = []
     total = 0
-    for path, entry in _entries(source, ""):
-        reason = _unfit(path, entry, limits)
-        name = "" if reason else clean_path(path)
+    for found in _walk(os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), "", 1):
+        reason = found.reason or _unfit(found, limits)
+        name = "" if reason else clean_path(found.path)
         if name in placed:
             reason = "spelled like another, but for the form of its letters"
-        data = None if reason else _read(entry, limits.file_bytes)
+        data = None if reason else _read(found, limits.file_bytes)
         if data is None:
-            left_out.append(f"{path.encode(errors='backslashreplace').decode()}: {reason or 'cannot be read'}")
-            continue
-        total += len(data)
-        if len(placed) >= limits.source_files or total > limits.source_bytes:
-            raise ConfigurationError(
-                f"{source} holds more than {limits.source_files} files or {limits.source_bytes} bytes; "
-                "give a smaller folder, or raise the workspace's limits"
-            )
-        executable = entry.stat(follow_symlinks=False).st_mode & 0o100
-        placed[name] = (store(data), FileMode.BLOB_EXECUTABLE if executable else FileMode.BLOB)
+            shown = found.path.encode(errors="backslashreplace").decode()
+            left_out.append(f"{shown[:MAX_PATH]}: {reason or 'cannot be read'}")
+        else:
+            total += len(data)
+            executable = found.mode & 0o100
+            placed[name] = (store(data), FileMode.BLOB_EXECUTABLE if executable else FileMode.BLOB)
+        if len(placed) + len(left_out) > limits.source_files or total > limits.source_bytes:
+            raise ConfigurationError(_too_much(source, limits))
     return placed, left_out
 
 
-def _entries(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name == ".git":
+def measure(origin: pygit2.Repository, source: Path, limits: WorkspaceLimits) -> None:
+    """Refuse a repository whose newest files are more than the limits allow.
+
+    A folder that occurs many times is looked at once, since a few objects can stand for any number of files.
+
+    Raises:
+        ConfigurationError: they are too many, too large, or too deep, or cannot be read.
+    """
+    known: dict[pygit2.Oid, tuple[int, int]] = {}
+
+    def size(tree: pygit2.Tree, depth: int) -> tuple[int, int]:
+        """Entries, and bytes of the files among them."""
+        if depth > DEEPEST:
+            raise ConfigurationError(f"{source} has more than {DEEPEST} folders in each other; give a simpler one")
+        if tree.id not in known:
+            entries = total = 0
+            before = b""
+            for entry in tree:
+                name = entry.raw_name or b""
+                key = name + b"/" if isinstance(entry, pygit2.Tree) else name
+                if b"/" in name or key <= before:
+                    raise ConfigurationError(f"{source} has a folder that Git would not make; try `git fsck` there")
+                before = key
+                more = 0, 0
+                if isinstance(entry, pygit2.Tree):
+                    more = size(entry, depth + 1)
+                elif isinstance(entry, pygit2.Blob):
+                    more = 0, size_of(origin, entry)
+                entries, total = entries + more[0] + 1, total + more[1]
+            known[tree.id] = entries, total
+        return known[tree.id]
+
+    try:
+        entries, total = size(origin.head.peel(pygit2.Tree), 1)
+    except (pygit2.GitError, KeyError, ValueError) as error:
+        raise ConfigurationError(f"the files of {source} cannot be read: {error}; try `git fsck` there") from error
+    if entries > limits.source_files or total > limits.source_bytes:
+        raise ConfigurationError(_too_much(source, limits))
+
+
+def _too_much(source: Path, limits: WorkspaceLimits) -> str:
+    return (
+        f"{source} holds more than {limits.source_files} files or {limits.source_bytes} bytes; "
+        "give a smaller folder, or raise the workspace's limits"
+    )
+
+
+# -- walking a folder that may be changed meanwhile --------------------------------------------------------------------
+
+
+class _Found(NamedTuple):
+    parent: int  # an open folder
+    name: str
+    path: str
+    mode: int
+    size: int
+    reason: str = ""  # why it cannot be looked at
+
+
+def _walk(parent: int, prefix: str, depth: int) -> Iterator[_Found]:
+    """All below an open folder but folders themselves, by name, never through a link; closes it."""
+    try:
+        with os.scandir(parent) as listing:
+            names = sorted(entry.name for entry in listing)
+        for name in names:
+            if name == ".git":
                 continue
-            if entry.is_dir(follow_symlinks=False) and os.access(entry.path, os.R_OK | os.X_OK):
-                yield from _entries(Path(entry.path), f"{prefix}{entry.name}/")
+            try:
+                status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            except OSError as error:
+                yield _Found(parent, name, prefix + name, 0, 0, error.strerror or "cannot be read")
+                continue
+            found = _Found(parent, name, prefix + name, status.st_mode, status.st_size)
+            if not stat.S_ISDIR(status.st_mode):
+                yield found
+            elif depth >= DEEPEST:
+                yield found._replace(reason=f"more than {DEEPEST} folders deep")
             else:
-                yield f"{prefix}{entry.name}", entry
+                try:
+                    child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+                except OSError:
+                    yield found._replace(reason="a folder that cannot be read")
+                    continue
+                yield from _walk(child, f"{prefix}{name}/", depth + 1)
+    finally:
+        os.close(parent)
 
 
-def _unfit(path: str, entry: os.DirEntry[str], limits: WorkspaceLimits) -> str:
+def _unfit(found: _Found, limits: WorkspaceLimits) -> str:
     """Why an entry cannot be taken; empty when it can."""
-    if entry.is_symlink():
+    if stat.S_ISLNK(found.mode):
         return "a symbolic link"
-    if entry.is_dir():
-        return "a folder that cannot be read"
-    if not entry.is_file():
+    if not stat.S_ISREG(found.mode):
         return "not a regular file"
-    if entry.stat(follow_symlinks=False).st_size > limits.file_bytes:
+    if found.size > limits.file_bytes:
         return f"larger than {limits.file_bytes} bytes"
     try:
-        clean_path(path)
+        clean_path(found.path)
     except ToolError:
         return "a name that cannot be used"
     return ""
 
 
-def _read(entry: os.DirEntry[str], limit: int) -> bytes | None:
+def _read(found: _Found, limit: int) -> bytes | None:
     """The content of a regular file; None if it is none (any more), has grown past the limit, or may not be read."""
     try:
         # Not blocking, not following: somebody may have put a fifo or a link in its place since it was looked at.
-        handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        handle = os.open(found.name, flags, dir_fd=found.parent)
     except OSError:
         return None
     with os.fdopen(handle, "rb") as file:
