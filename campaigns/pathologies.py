@@ -590,11 +590,14 @@ def _overtaken(run: Rehearsal, agent: str, seconds: float) -> float | None:
 
 
 def _spent(run: Rehearsal, agent: str, tokens: int) -> float | None:
-    total = 0
+    """When what the subtree had used left no room for another call like its last."""
+    total = asked = 0
     for record in run.records:
-        if isinstance(record.event, ev.ModelAnswered) and record.agent.startswith(agent):
+        if isinstance(record.event, ev.CallIntended) and record.agent.startswith(agent):
+            asked = record.event.tokens
+        elif isinstance(record.event, ev.ModelAnswered) and record.agent.startswith(agent):
             total += record.event.usage.prompt + record.event.usage.completion
-            if total > tokens:
+            if total + asked > tokens:
                 return record.time
     return None
 

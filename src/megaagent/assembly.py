@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,7 +16,7 @@ from megaagent import events as ev
 from megaagent.agent.prompts import Prompts
 from megaagent.clock import Clock
 from megaagent.disk import Disk
-from megaagent.events import BOSS, ENGINE, Fact, Struct, Tier
+from megaagent.events import BOSS, ENGINE, AgentId, Fact, Struct, Tier
 from megaagent.journal import Journal
 from megaagent.models.breaker import Breaker
 from megaagent.models.gate import Gate
@@ -24,6 +25,7 @@ from megaagent.organization.contexts import Contexts
 from megaagent.organization.engine import Organization
 from megaagent.organization.files import FilesPart
 from megaagent.organization.memory import Memory
+from megaagent.organization.monitors import TOLD_AT
 from megaagent.organization.own import OwnPart
 from megaagent.organization.people import Names, PeoplePart
 from megaagent.organization.programs import Programs, ProgramsPart
@@ -86,8 +88,9 @@ def assemble(parts: Parts) -> tuple[Organization, Questions]:
     boxed = toolbox(parts.tools)
     prompts = Prompts(Path(settings.prompts) if settings.prompts else None)
     organization = Organization(state, limits, clock, journal.append, journal.epoch, attended=settings.attended)
-    ledger = Ledger(state, settings.budget)
-    contexts = Contexts(state, prompts, limits, lambda: reader, organization.append, lambda: budget_line(ledger, state))
+    ledger = Ledger(state, settings.budget, limits.subtree_spend)
+    left = partial(budget_line, ledger, state)
+    contexts = Contexts(state, prompts, limits, lambda: reader, organization.append, left)
     random = Random(settings.simulation.seed)
     voices = Voices(
         parts.voices,
@@ -171,7 +174,7 @@ def first_facts(
     ]
 
 
-def budget_line(ledger: Ledger, state: State) -> str:
+def budget_line(ledger: Ledger, state: State, agent: AgentId) -> str:
     """What is left to spend, in words for agents."""
     left: list[str] = []
     if ledger.cost:
@@ -179,7 +182,13 @@ def budget_line(ledger: Ledger, state: State) -> str:
     if ledger.tokens:
         used = state.run.usage.prompt + state.run.usage.completion
         left.append(f"{max(0, ledger.tokens - used):,} of {ledger.tokens:,} tokens")
-    return f"left for the whole run: {' and '.join(left) or 'no cap'}"
+    line = f"left for the whole run: {' and '.join(left) or 'no cap'}"
+    if agent != BOSS and ledger.share_used(agent) >= TOLD_AT:
+        line += (
+            f"\n{TOLD_AT:.0%} of what you and those below you may spend is used: finish what is begun, begin nothing "
+            "new, and hand in. At the end of it your work is handed in as it is."
+        )
+    return line
 
 
 async def run_inline(function: Callable[..., Any], *arguments: Any) -> Any:

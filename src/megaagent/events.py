@@ -128,10 +128,17 @@ class RunStarted(Event, frozen=True):
 
 
 class RunResumed(Event, frozen=True):
-    """The engine was started again on this journal; `lost` names programs that died with the last engine."""
+    """The engine was started again on this journal.
+
+    Attributes:
+        lost: programs that died with the last engine.
+        adopted: commits on the branch of which the journal knew nothing any more, since its end was lost; their facts
+            follow.
+    """
 
     version: str
     lost: tuple[str, ...] = ()
+    adopted: tuple[Revision, ...] = ()
 
 
 class RunForked(Event, frozen=True):
@@ -523,11 +530,20 @@ class HumanSpoke(Event, frozen=True):
 
 
 class BudgetRaised(Event, frozen=True):
-    """New caps; None leaves a cap as it was."""
+    """New caps; None leaves a cap as it was.
+
+    Attributes:
+        agent: whose purse it is, which is set aside out of its superior's for it and all below it; None is the run.
+        steps: model calls that are answered.
+        disk: bytes of the run's folder.
+    """
 
     tokens: int | None = None
     cost: float | None = None
     seconds: float | None = None
+    agent: AgentId | None = None
+    steps: int | None = None
+    disk: int | None = None
 
 
 AnyEvent = Union[

@@ -88,9 +88,10 @@ def test_a_token_cap_ends_the_run_as_exhausted_with_what_there_is():
     assert run.facts(ev.WorkReported, "boss")[-1].forced
 
 
-def test_a_money_cap_is_never_passed_by_what_is_reserved():
+@pytest.mark.parametrize(("cap", "status"), [(1.0, "completed"), (0.3, "exhausted")])
+def test_a_money_cap_is_never_passed_by_what_is_reserved_and_calls_wait_for_what_comes_back(cap: float, status: str):
     price = Price(prompt=2.0, completion=8.0)
-    settings = changed(Settings(), {"budget.cost": 1.0}, "test")
+    settings = changed(Settings(), {"budget.cost": cap}, "test")
     run = rehearse(
         Script({"boss": boss_of(*(f"a{n}" for n in range(20)))}, default=worker),
         settings=settings,
@@ -104,13 +105,13 @@ def test_a_money_cap_is_never_passed_by_what_is_reserved():
             case ev.CallIntended(call=call, cost=cost):
                 open_calls[call] = cost
                 reserved += cost
-                assert reserved + spent <= 1.0
+                assert reserved + spent <= cap + 1e-9
             case ev.ModelAnswered(call=call, cost=cost):
                 reserved -= open_calls.pop(call)
                 spent += cost or 0.0
             case _:
                 pass
-    assert run.ending.status == "exhausted"
+    assert run.ending.status == status
 
 
 def test_wall_time_ends_the_run():

@@ -38,7 +38,7 @@ class Contexts:
 
     Args:
         read: opens the journal for reading.
-        budget_line: words on what is left to spend.
+        budget_line: words on what is left for an agent to spend.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Contexts:
         limits: Limits,
         read: Callable[[], Reader],
         append: Append,
-        budget_line: Callable[[], str],
+        budget_line: Callable[[AgentId], str],
     ):
         self._state = state
         self._prompts = prompts
@@ -112,7 +112,7 @@ class Contexts:
             lines.append("your program is running")
         if member.disputed:
             lines.append(f"conflicts to settle: {', '.join(member.disputed)}")
-        lines += [self._budget_line(), "</status>"]
+        lines += [self._budget_line(member.id), "</status>"]
         return "\n".join(lines)
 
     async def compact_if_needed(self, member: Member, voices: Voices, *, overflowed: bool = False) -> None:

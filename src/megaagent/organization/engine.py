@@ -13,6 +13,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from megaagent import events as ev
 from megaagent.clock import Clock
 from megaagent.errors import ModelError
@@ -20,10 +22,11 @@ from megaagent.events import BOSS, ENGINE, AgentId, Fact, Record, Struct, name_o
 from megaagent.organization.alarms import Alarms
 from megaagent.organization.budget import Exhausted, Ledger
 from megaagent.organization.contexts import Contexts
+from megaagent.organization.cutting import TOLD
 from megaagent.organization.decide import follow_up, notice, priority, retire, runnable, settled, stalled
 from megaagent.organization.digest import StateDigest
 from megaagent.organization.limits import Limits
-from megaagent.organization.monitors import Caps, overtaken, watch
+from megaagent.organization.monitors import TOLD_AT, overtaken, watch
 from megaagent.organization.programs import Programs
 from megaagent.organization.ready import Ready
 from megaagent.organization.state import State
@@ -33,7 +36,6 @@ from megaagent.organization.voices import Voices
 
 DIGEST_EVERY = 256  # facts
 OUTSIDE = (ev.FileCommitted, ev.ProgramEnded, ev.ModelAnswered, ev.CallFailed, ev.CallRetried, ev.AgentRetired)
-TOLD_AT = 0.8  # share of a cap at which agents are told
 TICK = 1.0  # seconds of the run's clock between two looks at all that act
 
 Append = Callable[[Sequence[Fact], Sequence[bytes]], Awaitable[Sequence[Record]]]
@@ -121,6 +123,12 @@ class Organization:
             elif isinstance(record.event, ev.AgentRetired):
                 self._left.append(record.event.id)
             self.state.apply(record)
+            if isinstance(record.event, ev.ModelAnswered | ev.CallFailed):
+                self._ledger.settled(record.agent)
+            elif isinstance(record.event, ev.AgentRetired):
+                self._ledger.settled(record.event.id)
+            elif isinstance(record.event, ev.BudgetRaised):
+                self._ledger.raised()
         self._since_digest += len(records)
         self._changed.set()
 
@@ -165,8 +173,7 @@ class Organization:
         touched = set(state.touched)
         facts = follow_up(state, touched, self.limits, now, self.new_id)
         if not facts and state.run.paused is None:
-            caps = Caps(self._ledger.tokens, self._ledger.cost)
-            facts = watch(state, touched, self.limits, caps, self.new_id) or self._tick(now)
+            facts = watch(state, touched, self.limits, self._ledger.share_used, self.new_id) or self._tick(now)
         if self._since_digest >= DIGEST_EVERY:
             facts.append(self._digested())
         if facts:
@@ -292,10 +299,10 @@ class Organization:
     def _tell_of_budget(self) -> None:
         """At 80 % of a cap the boss is told, once; everybody sees what is left in the status of each step."""
         boss = self.state.members[BOSS]
-        if self._ledger.share_used() < TOLD_AT or "budget 80 %" in boss.told:
+        if self._ledger.share_used() < TOLD_AT or TOLD in boss.told:
             return
         text = "80 % of the budget is used. Bring the work to an end: finish what is begun, begin nothing new."
-        nudge = Fact(ENGINE, 0, ev.AgentNudged(BOSS, "budget 80 %", "nudge", text))
+        nudge = Fact(ENGINE, 0, ev.AgentNudged(BOSS, TOLD, "nudge", text))
         self._in_background(self.append([nudge, notice(BOSS, text, self.new_id)]))
 
     async def _verify(self) -> None:
@@ -387,6 +394,9 @@ class Organization:
     # -- the end ------------------------------------------------------------------------------------------------
 
     async def _end(self, ending: ev.RunEnded) -> ev.RunEnded:
+        if ending.status in ("failed", "stalled") and self.state.run.spent_up:
+            # What was cut short is what it came to an end for.
+            ending = replace(ending, status="exhausted", reason=f"{self.state.run.spent_up}; then: {ending.reason}")
         await self._stop_everything(self.limits.grace if ending.status != "completed" else 0.0)
         facts = self._programs_gone(self.state.members)
         if ending.status == "completed":

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from msgspec.structs import replace
 
 from megaagent import events as ev
-from megaagent.events import AgentId, CallId, Record, name_of, superior_of
+from megaagent.events import AgentId, Record, name_of, superior_of
 from megaagent.organization import habits as hb
-from megaagent.organization.members import Debt, Member, Waiting
+from megaagent.organization.members import Debt, Member, Purse, Waiting
 
 if TYPE_CHECKING:
     from megaagent.organization.state import State
@@ -22,6 +22,7 @@ E = TypeVar("E", bound=ev.Event)
 
 KEPT_FILES = 50  # files and programs remembered per agent for its supervisor; the journal has them all
 KEPT_RUNS = 5
+SPENT_UP = "budget spent"  # the sign of work that is handed in since the run's own cap was met
 PRESSED = ("stalled", "waits in vain")  # signs after whose nudges a debt fails
 
 
@@ -71,6 +72,7 @@ def _run_resumed(state: State, record: Record, event: ev.RunResumed) -> None:
         active_seconds=run.active_seconds + worked,
         resumed=record.time,
         gaps=(),
+        spent_up="",
     )
     _begin_again(state)
 
@@ -78,7 +80,7 @@ def _run_resumed(state: State, record: Record, event: ev.RunResumed) -> None:
 @folds(ev.RunForked)
 def _run_forked(state: State, record: Record, event: ev.RunForked) -> None:
     for call in list(state.calls):  # the parent pays for what it has in flight
-        _release(state, call)
+        state.release(call.partition("#")[0], call)
     state.run = replace(
         state.run,
         run=event.run,
@@ -89,6 +91,7 @@ def _run_forked(state: State, record: Record, event: ev.RunForked) -> None:
         held=False,
         resumed=record.time,
         gaps=(),
+        spent_up="",
     )
     _begin_again(state)
 
@@ -113,12 +116,22 @@ def _run_ended(state: State, record: Record, event: ev.RunEnded) -> None:
 
 @folds(ev.BudgetRaised)
 def _budget_raised(state: State, record: Record, event: ev.BudgetRaised) -> None:
+    if event.agent is not None:
+        member = state.members[event.agent]
+        old = member.purse or Purse()
+        tokens, cost = (event.tokens or old.tokens), (event.cost or old.cost)
+        told = tuple(sign for sign in member.told if not sign.startswith("budget"))
+        state.set_aside(event.agent, Purse(tokens, cost))
+        state.change(event.agent, told=told)
+        return
     run = state.run
     state.run = replace(
         run,
         max_tokens=run.max_tokens if event.tokens is None else event.tokens,
         max_cost=run.max_cost if event.cost is None else event.cost,
         max_seconds=run.max_seconds if event.seconds is None else event.seconds,
+        max_steps=run.max_steps if event.steps is None else event.steps,
+        max_disk=run.max_disk if event.disk is None else event.disk,
     )
 
 
@@ -143,6 +156,9 @@ def _retired(state: State, record: Record, event: ev.AgentRetired) -> None:
     state.run = replace(state.run, questions=asked)
     _stop_waiting(state, event.id)
     state.habits[event.id] = hb.NONE
+    state.land(event.id, *state.flying.get(event.id, ()))
+    if state.members[event.id].purse is not None:
+        state.set_aside(event.id, None)
     member = state.members[event.id]
     state.put(replace(member, retired=event.reason, going=False, inbox=(), call=None, carried=(), calls=0, returned=0))
     _touch_superior(state, event.id)
@@ -230,7 +246,7 @@ def _set_aside(state: State, record: Record, event: ev.MailSetAside) -> None:
 
 @folds(ev.CallIntended)
 def _intended(state: State, record: Record, event: ev.CallIntended) -> None:
-    _reserve(state, event.call, event.tokens, event.cost)
+    state.reserve(record.agent, event.call, event.tokens, event.cost)
     if event.purpose == "step":
         _stop_waiting(state, record.agent)
         state.change(record.agent, step=record.step, call=event.call, carried=event.mail)
@@ -240,8 +256,9 @@ def _intended(state: State, record: Record, event: ev.CallIntended) -> None:
 def _call_failed(state: State, record: Record, event: ev.CallFailed) -> None:
     member = state.members.get(record.agent)
     if event.fault != "cancelled":  # a cancelled call may have been paid for: its reservation stays
-        _release(state, event.call)
-        _add_reserved(state, event.tokens, event.cost)
+        state.release(record.agent, event.call)
+        state.keep_reserved(record.agent, event.tokens, event.cost)
+    state.land(record.agent, event.call)
     if member is not None:
         failures = member.failures + (event.fault != "cancelled")
         state.change(record.agent, call=None, carried=(), failures=failures)
@@ -251,18 +268,18 @@ def _call_failed(state: State, record: Record, event: ev.CallFailed) -> None:
 
 @folds(ev.CallRetried)
 def _retried(state: State, record: Record, event: ev.CallRetried) -> None:
-    _add_reserved(state, event.tokens, event.cost)
+    state.keep_reserved(record.agent, event.tokens, event.cost)
 
 
 @folds(ev.CallRerouted)
 def _rerouted(state: State, record: Record, event: ev.CallRerouted) -> None:
-    _release(state, event.call)
-    _reserve(state, event.call, event.tokens, event.cost)
+    state.release(record.agent, event.call)
+    state.reserve(record.agent, event.call, event.tokens, event.cost)
 
 
 @folds(ev.ModelAnswered)
 def _answered(state: State, record: Record, event: ev.ModelAnswered) -> None:
-    _release(state, event.call)
+    state.release(record.agent, event.call)
     cost = event.cost or 0.0
     run = state.run
     state.run = replace(
@@ -388,6 +405,8 @@ def _compacted(state: State, record: Record, event: ev.ContextCompacted) -> None
 
 @folds(ev.AgentNudged)
 def _nudged(state: State, record: Record, event: ev.AgentNudged) -> None:
+    if event.sign == SPENT_UP:
+        state.run = replace(state.run, spent_up=event.detail)
     member = state.members.get(event.id)
     if member is not None:
         told = (*member.told, event.sign) if event.sign.startswith("budget") else member.told
@@ -427,6 +446,7 @@ def _progressed(state: State, *agents: AgentId) -> None:
 
 def _begin_again(state: State) -> None:
     """Another engine has taken over: the calls and programs of the last one are gone, its pauses too."""
+    state.land_all()
     for member in list(state.members.values()):
         if member.call is not None or member.program is not None or member.paused is not None:
             lost = member.program or member.lost  # two engines may have died in one step
@@ -439,7 +459,10 @@ def _close(state: State, debt: Debt, status: Literal["accepted", "dropped", "fai
     state.put_debt(replace(debt, status=status))
     state.run = replace(state.run, open_debts=state.run.open_debts - 1)
     member = state.members[debt.debtor]
-    state.put(replace(member, owes=tuple(id for id in member.owes if id != debt.id)))
+    owes = tuple(id for id in member.owes if id != debt.id)
+    state.put(replace(member, owes=owes))
+    if not owes and member.purse is not None:
+        state.set_aside(member.id, None)
     _touch_superior(state, debt.debtor)
 
 
@@ -461,22 +484,3 @@ def _touch_superior(state: State, agent: AgentId) -> None:
     superior = superior_of(agent)
     if superior is not None:
         state.touched.add(superior)
-
-
-def _reserve(state: State, call: CallId, tokens: int, cost: float) -> None:
-    state.calls[call] = (tokens, cost)
-    _add_reserved(state, tokens, cost)
-
-
-def _release(state: State, call: CallId) -> None:
-    tokens, cost = state.calls.pop(call, (0, 0.0))
-    _add_reserved(state, -tokens, -cost)
-
-
-def _add_reserved(state: State, tokens: int, cost: float) -> None:
-    run = state.run
-    state.run = replace(
-        run,
-        reserved_tokens=run.reserved_tokens + tokens,
-        reserved_cost=round(run.reserved_cost + cost, 9),
-    )

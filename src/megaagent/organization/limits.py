@@ -32,7 +32,8 @@ class Limits(Struct, frozen=True):
         deliveries: receivers of all messages of one agent within eight steps.
         recruits: agents that one agent recruits in one step.
         idle_steps: of one agent without a file, a checklist or a debt changed; a group has as many per member.
-        subtree_spend: share of the run's budget that one subtree below the boss may use before it is paused.
+        subtree_spend: share of its superior's purse that an agent with all below it may use, when it has siblings and
+            was given no purse of its own.
         subtree_failures: share of a subtree's model calls that may fail before it is paused.
         active: agents whose steps are under way at once; more wait their turn.
         starving_minutes: by which another's call may be asked for later and begin before.
@@ -76,10 +77,14 @@ class Budget(Struct, frozen=True):
         cost: US dollars.
         tokens: prompt and completion tokens together.
         seconds: wall time of the run's clock while an engine is at work.
-        reserve: share of cost and tokens held back for reviews by the boss and for the verifier.
+        reserve: share of each purse held back for the reviews of who has it; of the run's, half is the verifier's.
+        steps: model calls that are answered.
+        disk: bytes of the run's folder, estimated from above: what is recorded and committed, before compression.
     """
 
     cost: float | None = 10.0
     tokens: int | None = None
     seconds: float | None = None
     reserve: float = 0.05
+    steps: int | None = None
+    disk: int | None = 10_000_000_000

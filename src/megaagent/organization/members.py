@@ -48,6 +48,13 @@ class Waiting(Struct, frozen=True):
     parked: bool = False
 
 
+class Purse(Struct, frozen=True):
+    """What was set aside for an agent and all below it until its debts are closed; None where nothing was."""
+
+    tokens: int | None = None
+    cost: float | None = None
+
+
 class Member(Struct, frozen=True):
     """One agent.
 
@@ -94,6 +101,7 @@ class Member(Struct, frozen=True):
     usage: ev.Usage = ev.Usage()
     cost: float = 0.0
     told: tuple[str, ...] = ()  # budget marks that it has been told of
+    purse: Purse | None = None
 
     @property
     def acting(self) -> bool:
@@ -112,6 +120,9 @@ class Tally(Struct, frozen=True):
     Attributes:
         calls, failures: model calls that ended, and those of them that came to nothing.
         idle: answers since anyone of them changed a file, a checklist or a debt.
+        reserved_tokens, reserved_cost: for calls in flight, and for those that were called off and may have been paid.
+        flying: calls in flight.
+        held_tokens, held_cost: what is left in purses that were set aside for some of those below.
     """
 
     calls: int = 0
@@ -119,6 +130,11 @@ class Tally(Struct, frozen=True):
     tokens: int = 0
     cost: float = 0.0
     idle: int = 0
+    reserved_tokens: int = 0
+    reserved_cost: float = 0.0
+    flying: int = 0
+    held_tokens: int = 0
+    held_cost: float = 0.0
 
 
 class RunState(Struct, frozen=True):
@@ -154,3 +170,6 @@ class RunState(Struct, frozen=True):
     max_tokens: int | None = None
     max_cost: float | None = None
     max_seconds: float | None = None
+    max_steps: int | None = None
+    max_disk: int | None = None
+    spent_up: str = ""  # why work was handed in as it is, when the run's own cap was met

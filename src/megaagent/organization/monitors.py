@@ -6,7 +6,7 @@ up); every step is an `AgentNudged` fact, from which the state knows how far the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, cast
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from megaagent import events as ev
 from megaagent.events import BOSS, ENGINE, AgentId, Fact, Struct, ToolCall, lineage, name_of, superior_of
 from megaagent.organization.claims import unwritten
+from megaagent.organization.cutting import TOLD
 from megaagent.organization.decide import NewId, notice
 from megaagent.organization.habits import (
     CIRCLES,
@@ -33,26 +34,22 @@ VAIN = {"talk": "writes to nobody", "add_agent": "recruits in vain", "assign": "
 REFUSED = "refused again and again"
 DERAILED = "no progress"
 CLAIM = "claim without effect"
-SPENDING = "runaway spend"
 FAILING = "failing subtree"
 TRIED = 12  # model calls of a subtree before its failures count
 
+TOLD_AT = 0.8  # share of a purse at which who has it is told
+
+ShareUsed = Callable[[AgentId], float]
 Action = Literal["nudge", "block", "refresh", "park", "report", "pause", "fail"]
 
 
-class Caps(Struct, frozen=True):
-    """What the whole run may spend; None is no cap."""
-
-    tokens: int | None = None
-    cost: float | None = None
-
-
-def watch(state: State, touched: Iterable[AgentId], limits: Limits, caps: Caps, new_id: NewId) -> list[Fact]:
+def watch(state: State, touched: Iterable[AgentId], limits: Limits, share_used: ShareUsed, new_id: NewId) -> list[Fact]:
     """What the supervisor does about the agents that something happened to, whether they act or rest.
 
     Args:
         state: as the journal has it.
         touched: the agents that something happened to.
+        share_used: of what an agent and those below it may spend, what is spent.
     """
     facts: list[Fact] = []
     for agent in sorted(touched):
@@ -65,7 +62,7 @@ def watch(state: State, touched: Iterable[AgentId], limits: Limits, caps: Caps, 
     above = sorted({id for agent in touched for id in lineage(agent) if id in state.members})
     for agent in above:
         facts = facts or _derailed(state, state.members[agent], limits, new_id)
-    return facts or _subtrees(state, above, limits, caps, new_id)
+    return facts or _dear(state, above, share_used) or _subtrees(state, above, limits, new_id)
 
 
 # -- one agent ------------------------------------------------------------------------------------------------------
@@ -182,28 +179,26 @@ def overtaken(agents: Sequence[AgentId], limits: Limits) -> list[Fact]:
 # -- subtrees -------------------------------------------------------------------------------------------------------
 
 
-def _subtrees(state: State, above: Iterable[AgentId], limits: Limits, caps: Caps, new_id: NewId) -> list[Fact]:
-    """A subtree over its share of spend or of failures is paused; its siblings go on."""
+def _dear(state: State, above: Iterable[AgentId], share_used: ShareUsed) -> list[Fact]:
+    """Most of a purse is used: from now on the agent reads so in the status of each step."""
+    facts: list[Fact] = []
+    for id in above:
+        member = state.members[id]
+        if id != BOSS and member.retired is None and TOLD not in member.told and share_used(id) >= TOLD_AT:
+            facts.append(_act(id, TOLD, "nudge", f"{_whose(member)} have used {TOLD_AT:.0%} of what they may spend"))
+    return facts
+
+
+def _subtrees(state: State, above: Iterable[AgentId], limits: Limits, new_id: NewId) -> list[Fact]:
+    """A subtree over its share of failures is paused; its siblings go on."""
     for id in above:
         member = state.members[id]
         if id == BOSS or member.retired is not None or state.paused_above(id):
             continue
-        tally = state.tally_of(id)
-        sign, why = SPENDING, _overspent(tally, limits, caps)
-        if not why:
-            sign, why = FAILING, _failing(tally, state.tally_of(BOSS), limits)
-        if why and state.habits_of(id).times(sign) == 0:
-            return _pause(member, sign, why, new_id)
+        why = _failing(state.tally_of(id), state.tally_of(BOSS), limits)
+        if why and state.habits_of(id).times(FAILING) == 0:
+            return _pause(member, FAILING, why, new_id)
     return []
-
-
-def _overspent(tally: Tally, limits: Limits, caps: Caps) -> str:
-    share = limits.subtree_spend
-    if caps.tokens and tally.tokens > share * caps.tokens:
-        return f"it has used {tally.tokens:,} tokens, more than {share:.0%} of the run's {caps.tokens:,}"
-    if caps.cost and tally.cost > share * caps.cost:
-        return f"it has used ${tally.cost:.2f}, more than {share:.0%} of the run's ${caps.cost:.2f}"
-    return ""
 
 
 def _failing(tally: Tally, whole: Tally, limits: Limits) -> str:

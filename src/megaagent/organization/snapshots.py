@@ -22,7 +22,7 @@ import msgspec
 from megaagent import events
 from megaagent.errors import RunError
 from megaagent.events import AgentId, AssignmentId, CallId, Record, Struct
-from megaagent.organization import folds, habits, members, state
+from megaagent.organization import folds, habits, members, state, weight
 from megaagent.organization.habits import Habits
 from megaagent.organization.members import Debt, Member, RunState, Tally
 from megaagent.organization.state import State
@@ -37,6 +37,7 @@ SECTIONS: dict[str, Any] = {  # the mappings of a `State`
     "names": dict[str, AgentId],
     "waiters": dict[AgentId, tuple[AgentId, ...]],
     "calls": dict[CallId, tuple[int, float]],
+    "flying": dict[AgentId, tuple[CallId, ...]],
     "habits": dict[AgentId, Habits],
     "tallies": dict[AgentId, Tally],
 }
@@ -58,6 +59,7 @@ class Snapshot(Struct, frozen=True):
     code: str
     run: RunState
     sections: dict[str, list[msgspec.Raw]]
+    bytes: int = 0
 
 
 class Reader(Protocol):
@@ -94,6 +96,7 @@ def restored(reader: Reader) -> State | None:
     again = State(run=kept.run)
     for name, mapping in mappings.items():
         setattr(again, name, mapping)
+    again.bytes = kept.bytes
     again.position = kept.position
     again.dirty.update(again.members, again.debts)  # the next digest has none of them yet
     return again
@@ -135,7 +138,7 @@ def encoded(state: State, mark: str) -> bytes:
     """A state as a snapshot; nobody changes it meanwhile."""
     encoder = msgspec.msgpack.Encoder()
     sections = {name: list(_chunks(getattr(state, name), encoder)) for name in SECTIONS}
-    return encoder.encode(Snapshot(state.position, mark, code(), state.run, sections))
+    return encoder.encode(Snapshot(state.position, mark, code(), state.run, sections, state.bytes))
 
 
 def _chunks(mapping: Mapping[Any, Any], encoder: msgspec.msgpack.Encoder) -> Iterator[msgspec.Raw]:
@@ -146,7 +149,7 @@ def _chunks(mapping: Mapping[Any, Any], encoder: msgspec.msgpack.Encoder) -> Ite
 
 def code() -> str:
     """A hash of the program texts that a state depends on; what other folds made is of no use to these."""
-    modules: Sequence[ModuleType] = (events, folds, habits, members, state)
+    modules: Sequence[ModuleType] = (events, folds, habits, members, state, weight)
     texts = "\0".join(map(inspect.getsource, modules))
     return hashlib.blake2b(texts.encode(), digest_size=16).hexdigest()
 
@@ -202,6 +205,7 @@ class Keeper:
         copy = State(run=self._state.run)
         for name in SECTIONS:
             setattr(copy, name, dict(getattr(self._state, name)))
+        copy.bytes = self._state.bytes
         copy.position = self._state.position
         return copy
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from megaagent.events import AgentId, AssignmentId, CallId, Fact, Record, lineage
+from megaagent.events import AgentId, AssignmentId, CallId, Fact, Record, lineage, superior_of
 from megaagent.organization.folds import FOLDS
 from megaagent.organization.habits import NONE, AllHabits, Habits, progressed
-from megaagent.organization.members import Debt, Member, RunState, Tally
+from megaagent.organization.members import Debt, Member, Purse, RunState, Tally
 from megaagent.organization.overlay import Overlay
+from megaagent.organization.weight import weight
 
 
 class State:
@@ -35,10 +36,12 @@ class State:
         self.debts: MutableMapping[AssignmentId, Debt] = {} if debts is None else debts
         self.names: MutableMapping[str, AgentId] = {} if names is None else names
         self.waiters: MutableMapping[AgentId, tuple[AgentId, ...]] = {} if waiters is None else waiters
-        self.calls: dict[CallId, tuple[int, float]] = {}  # in flight: tokens and dollars reserved
+        self.calls: dict[CallId, tuple[int, float]] = {}  # tokens and dollars reserved, also for those called off
+        self.flying: dict[AgentId, tuple[CallId, ...]] = {}  # calls in flight
         self.run = run or RunState()
         self.habits: AllHabits = {} if habits is None else habits  # the supervisor's memory; no part of the digest
         self.tallies: MutableMapping[AgentId, Tally] = {} if tallies is None else tallies  # of subtrees
+        self.bytes = 0  # about what the run's folder holds, counted before compression
         self.position = 0  # of the newest fact taken in
         self.touched: set[AgentId] = set()  # whose prospects changed; the scheduler takes and clears it
         self.dirty: set[str] = set()  # members and debts changed since the last digest
@@ -110,6 +113,7 @@ class State:
     def apply(self, record: Record) -> None:
         """Take in one fact."""
         self.position = record.position
+        self.bytes += weight(record.event)
         fold = FOLDS.get(type(record.event))
         if fold is not None:
             fold(self, record, record.event)
@@ -131,15 +135,91 @@ class State:
         self.dirty.add(debt.id)
 
     def count(
-        self, agent: AgentId, calls: int = 0, failures: int = 0, tokens: int = 0, cost: float = 0.0, idle: int = 0
+        self,
+        agent: AgentId,
+        calls: int = 0,
+        failures: int = 0,
+        tokens: int = 0,
+        cost: float = 0.0,
+        idle: int = 0,
+        *,
+        reserved: tuple[int, float] = (0, 0.0),
+        flying: int = 0,
+        held: tuple[int, float] = (0, 0.0),
     ) -> None:
-        """Add to the tallies of the agent and of all above it."""
+        """Add to the tallies of the agent and of all above it.
+
+        Args:
+            held: by which what is set aside below the agent has grown.
+        """
         tallies = self.tallies
         for id in lineage(agent):
             old = tallies.get(id) or Tally()
-            tallies[id] = Tally(
-                old.calls + calls, old.failures + failures, old.tokens + tokens, old.cost + cost, old.idle + idle
+            new = tallies[id] = Tally(
+                old.calls + calls,
+                old.failures + failures,
+                old.tokens + tokens,
+                old.cost + cost,
+                old.idle + idle,
+                old.reserved_tokens + reserved[0],
+                round(old.reserved_cost + reserved[1], 9),
+                old.flying + flying,
+                old.held_tokens + held[0],
+                round(old.held_cost + held[1], 9),
             )
+            member = self.members.get(id)
+            if member is not None and member.purse is not None:
+                before, after = earmarked(member.purse, old), earmarked(member.purse, new)
+                held = (after[0] - before[0], after[1] - before[1])
+
+    def set_aside(self, agent: AgentId, purse: Purse | None) -> None:
+        """Cut the agent a purse of its own out of its superior's, or let what is left of it flow back."""
+        member, tally = self.members[agent], self.tally_of(agent)
+        before, after = earmarked(member.purse, tally), earmarked(purse, tally)
+        self.put(replace(member, purse=purse))
+        superior = superior_of(agent)
+        if superior is not None:
+            self.count(superior, held=(after[0] - before[0], after[1] - before[1]))
+
+    def reserve(self, agent: AgentId, call: CallId, tokens: int, cost: float) -> None:
+        """A call of the agent is in flight from now on."""
+        self.calls[call] = (tokens, cost)
+        self.flying[agent] = (*self.flying.get(agent, ()), call)
+        self.keep_reserved(agent, tokens, cost, flying=1)
+
+    def release(self, agent: AgentId, call: CallId) -> None:
+        """What is reserved for the call is free again."""
+        tokens, cost = self.calls.pop(call, (0, 0.0))
+        self.keep_reserved(agent, -tokens, -cost)
+        self.land(agent, call)
+
+    def keep_reserved(self, agent: AgentId, tokens: int, cost: float, flying: int = 0) -> None:
+        """Reserve more (or less) for what an agent's call may have cost."""
+        if tokens or cost or flying:
+            run = self.run
+            self.run = replace(
+                run,
+                reserved_tokens=run.reserved_tokens + tokens,
+                reserved_cost=round(run.reserved_cost + cost, 9),
+            )
+            self.count(agent, reserved=(tokens, cost), flying=flying)
+
+    def land(self, agent: AgentId, *calls: CallId) -> None:
+        """Calls of the agent are in flight no more."""
+        before = self.flying.get(agent, ())
+        left = tuple(call for call in before if call not in calls)
+        if left != before:
+            self.flying[agent] = left
+            if not left:
+                del self.flying[agent]
+            self.count(agent, flying=len(left) - len(before))
+
+    def land_all(self) -> None:
+        """Another engine has taken over: nothing is in flight any more."""
+        self.flying.clear()
+        for id, tally in list(self.tallies.items()):
+            if tally.flying:
+                self.tallies[id] = replace(tally, flying=0)
 
     def progressed(self, agent: AgentId) -> None:
         """The agent got something done: a file, its checklist or a debt has changed."""
@@ -153,3 +233,15 @@ class State:
         member = self.members.get(agent)
         if member is not None:
             self.put(replace(member, **fields))
+
+
+def earmarked(purse: Purse | None, tally: Tally) -> tuple[int, float]:
+    """Tokens and dollars that an agent's superior must keep for it and those below it, beside what they have used."""
+    if purse is None:
+        return tally.held_tokens, tally.held_cost
+    tokens, cost = tally.held_tokens, tally.held_cost
+    if purse.tokens is not None:
+        tokens = max(0, purse.tokens - tally.tokens - tally.reserved_tokens)
+    if purse.cost is not None:
+        cost = max(0.0, round(purse.cost - tally.cost - tally.reserved_cost, 9))
+    return tokens, cost

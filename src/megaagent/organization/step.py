@@ -11,8 +11,10 @@ import msgspec
 from megaagent import events as ev
 from megaagent.agent.conversation import CORRECTION
 from megaagent.errors import ModelError, ToolError
-from megaagent.events import BOSS, AgentId, Fact, ToolCall, name_of, storable, superior_of
+from megaagent.events import AgentId, Fact, ToolCall, name_of, storable, superior_of
+from megaagent.organization.budget import Exhausted
 from megaagent.organization.contexts import Contexts
+from megaagent.organization.cutting import cut_off
 from megaagent.organization.decide import NewId, fail, notice, priority, runnable
 from megaagent.organization.files import cut
 from megaagent.organization.limits import Limits
@@ -65,12 +67,13 @@ class Steps:
         self._append = append
         self._now = now
         self._new_id = new_id
+        self._cutting_off = asyncio.Lock()
 
     async def take(self, agent: AgentId) -> None:
         """One step: think, then act. A step whose answer was committed before a crash is carried on from the answer.
 
         Raises:
-            Exhausted: the budget does not allow the call.
+            Exhausted: the budget of the run does not allow the call.
             NeedsPerson: no call can succeed before a person acts.
         """
         member = self._state.members[agent]
@@ -90,6 +93,11 @@ class Steps:
         try:
             await self._contexts.compact_if_needed(member, self._voices)
             return await self._voices.ask(member.tier, partial(self._question, agent))
+        except Exhausted as spent:
+            if spent.agent is None:
+                raise
+            await self._cut_off(spent.agent, spent)
+            return None
         except ModelError as error:
             if error.fault in NEEDS_PERSON or error.needs_person:
                 raise NeedsPerson(f"{error.fault}: {error.detail}") from error
@@ -97,6 +105,13 @@ class Steps:
                 await self._contexts.compact_if_needed(member, self._voices, overflowed=True)
             await self._digest_failure(agent, error)
             return None
+
+    async def _cut_off(self, agent: AgentId, spent: Exhausted) -> None:
+        """Hand in the work of an agent whose purse is used up; once, however many below it find that out."""
+        async with self._cutting_off:
+            member = self._state.members[agent]
+            if member.retired is None and member.paused is None:
+                await self._append(cut_off(self._state, agent, str(spent), spent.whole, self._new_id), ())
 
     def _question(self, agent: AgentId) -> Question | None:
         member = self._state.members[agent]
@@ -111,7 +126,6 @@ class Steps:
             self._toolbox.specs,
             member.inbox,
             priority(self._state, member),
-            privileged=agent == BOSS,
         )
 
     async def _digest_failure(self, agent: AgentId, error: ModelError) -> None:

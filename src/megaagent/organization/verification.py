@@ -188,7 +188,6 @@ class Verification:
             tail,
             (VERDICT,),
             priority=-1000,
-            privileged=True,
             attempt=attempt,
         )
 

@@ -19,7 +19,7 @@ from megaagent.models.gate import Gate, Place
 from megaagent.models.prices import Price, cost_of
 from megaagent.models.retry import RetryingModel, RetrySettings
 from megaagent.models.tokens import message_tokens, tools_tokens
-from megaagent.organization.budget import Exhausted, Ledger
+from megaagent.organization.budget import Crowded, Exhausted, Ledger
 from megaagent.organization.passage import Passage
 from megaagent.runtimes.contract import Runtime
 
@@ -59,7 +59,6 @@ class Question(Struct, frozen=True):
     tools: tuple[ToolSpec, ...] = ()
     mail: tuple[Message, ...] = ()
     priority: int = 0
-    privileged: bool = False
     attempt: int = 1
 
 
@@ -132,6 +131,13 @@ class Voices:
             ModelError: no attempt succeeded; recorded as `CallFailed` if one was made.
             Exhausted: a cap of the budget would be passed; nothing was asked.
         """
+        while True:
+            try:
+                return await self._ask(tier, prepare)
+            except Crowded as crowded:
+                await self._ledger.room(crowded)
+
+    async def _ask(self, tier: Tier, prepare: Callable[[], Question | None]) -> ev.ModelAnswered | None:
         own = self._voices[tier]
         voice = own if not self._fallbacks else self._available(own)
         gate = self._gates[voice.adapter]
@@ -232,7 +238,7 @@ class Voices:
             fact = ev.CallRetried(asking.call, attempt, error.fault, storable(error.detail), wait, tokens, cost)
             await self._record(asking, fact)
         finally:
-            self._ledger.noted(tokens, cost)
+            self._ledger.noted(asking.question.agent, tokens, cost)
 
     async def _elsewhere(self, asking: _Asking, voice: Voice, error: ModelError) -> ev.ModelAnswered:
         """Ask another voice, reserving at its price."""
@@ -247,7 +253,7 @@ class Voices:
         try:
             await self._record(asking, self._rerouted(asking, before, storable(str(error))))
         finally:
-            self._ledger.noted(*more)
+            self._ledger.noted(asking.question.agent, *more)
         place = self._place(voice, asking.question)
         try:
             return await self._answer(asking, place)
@@ -258,7 +264,7 @@ class Voices:
     async def _reserve(self, asking: _Asking, error: ModelError, tokens: int, cost: float) -> None:
         """Reserve more for a call under way; when a cap forbids it, the call has failed."""
         try:
-            self._ledger.reserve(tokens, cost, privileged=asking.question.privileged)
+            self._ledger.reserve(asking.question.agent, tokens, cost)
         except Exhausted:
             await self._fail(asking, error)
             raise
@@ -322,7 +328,7 @@ class Voices:
         if question.attempt > 1:
             call += f".{question.attempt}"
         tokens, cost = self._most(voice, question)
-        self._ledger.reserve(tokens, cost, privileged=question.privileged)
+        self._ledger.reserve(question.agent, tokens, cost)
         asking = _Asking(voice, question, call, tokens, cost, self._clock.now())
         intent = ev.CallIntended(
             call,
@@ -336,7 +342,7 @@ class Voices:
         try:
             await self._record(asking, intent)
         finally:
-            self._ledger.noted(tokens, cost)
+            self._ledger.noted(question.agent, tokens, cost)
         return asking
 
     def _most(self, voice: Voice, question: Question) -> tuple[int, float | None]:
