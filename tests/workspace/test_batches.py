@@ -118,6 +118,8 @@ def test_any_sequence_of_changes_leaves_the_files_that_it_says(workspace: Worksp
                 else:
                     files[path] = content
             workspace.commit([Write(changes, workspace.head(), stamp())])
+            listed = {entry.path: entry.size for entry in workspace.list()}
+            assert listed == {path: len(content) for path, content in files.items()}
     assert {entry.path: workspace.read_bytes(entry.path) for entry in workspace.list()} == files
     assert git("fsck", "--strict", "--no-dangling", cwd=workspace.path) == ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from typing import cast
 
@@ -82,15 +83,44 @@ def blame(repo: pygit2.Repository, path: str, commit: pygit2.Commit) -> list[Bla
     return blamed
 
 
-def adopted(repo: pygit2.Repository, stamp: Stamp) -> dict[str, Committed]:
-    """What commits that carry exactly this stamp's run, agent, step and call did, by path."""
-    found: dict[str, Committed] = {}
-    for commit in repo.walk(head_of(repo).id):
-        carried = stamps.trailers(commit.message)
-        if commit.parents and stamps.matches(carried, stamp):
+class Stamped:
+    """Which commits carry which run, agent, step and call; the history is read once, then only what is new of it."""
+
+    def __init__(self) -> None:
+        self._reading = threading.Lock()
+        self._commits: dict[tuple[str, ...], list[Revision]] = {}  # newest first
+        self._read_to: pygit2.Oid | None = None
+
+    def adopted(self, repo: pygit2.Repository, stamp: Stamp) -> dict[str, Committed]:
+        """What commits that carry exactly this stamp's run, agent, step and call did, by path."""
+        with self._reading:
+            self._read_on(repo)
+            revisions = self._commits.get(stamps.key(stamp), [])
+        found: dict[str, Committed] = {}
+        for revision in revisions:
             # Newest first: what a later commit of the same call did to a path stands.
-            found = dict(_done(commit, set(carried.get(stamps.MERGED, ())))) | found
-    return found
+            found = done_in(cast(pygit2.Commit, repo[revision])) | found
+        return found
+
+    def _read_on(self, repo: pygit2.Repository) -> None:
+        head = head_of(repo).id
+        if head == self._read_to:
+            return
+        walk = repo.walk(head)
+        if self._read_to is not None:
+            walk.hide(self._read_to)
+        fresh: dict[tuple[str, ...], list[Revision]] = {}
+        for commit in walk:
+            if commit.parents and (carried := stamps.key_of(stamps.trailers(commit.message))):
+                fresh.setdefault(carried, []).append(str(commit.id))
+        for carried, revisions in fresh.items():
+            self._commits[carried] = revisions + self._commits.get(carried, [])
+        self._read_to = head
+
+
+def done_in(commit: pygit2.Commit) -> dict[str, Committed]:
+    """What one commit did, by path."""
+    return dict(_done(commit, set(stamps.trailers(commit.message).get(stamps.MERGED, ()))))
 
 
 def _done(commit: pygit2.Commit, merged: set[str]) -> Iterator[tuple[str, Committed]]:

@@ -49,7 +49,12 @@ def trailers(text: str) -> dict[str, list[str]]:
     return found
 
 
-def matches(found: dict[str, list[str]], stamp: Stamp) -> bool:
-    """Whether the trailers are those of exactly this run, agent, step and call."""
-    wanted = {RUN: stamp.run, AGENT: stamp.agent, STEP: str(stamp.step), CALL: str(stamp.call)}
-    return all(found.get(key) == [value] for key, value in wanted.items())
+def key(stamp: Stamp) -> tuple[str, ...]:
+    """What the trailers of this run, agent, step and call say."""
+    return stamp.run, stamp.agent, str(stamp.step), str(stamp.call)
+
+
+def key_of(found: dict[str, list[str]]) -> tuple[str, ...] | None:
+    """The run, agent, step and call that trailers name; None unless each is there exactly once."""
+    values = [found.get(name, []) for name in (RUN, AGENT, STEP, CALL)]
+    return tuple(value for [value] in values) if all(len(value) == 1 for value in values) else None

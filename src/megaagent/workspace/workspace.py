@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from megaagent.workspace.contract import (
     WorkspaceLimits,
     Write,
 )
+from megaagent.workspace.listing import Listing
 from megaagent.workspace.merge import text_of
 from megaagent.workspace.packing import Packing
 from megaagent.workspace.packs import Pack
@@ -86,6 +87,8 @@ class Workspace:
         self._handing = threading.Lock()
         self._folders = Folders(lambda id: self._repo()[pygit2.Oid(raw=id)].read_raw())
         self._packing = Packing(path)
+        self._listing = Listing()
+        self._stamped = history.Stamped()
 
     @classmethod
     def create(
@@ -121,6 +124,7 @@ class Workspace:
         shutil.rmtree(making, ignore_errors=True)
         repo = create_repository(making)
         if source is not None and origin is not None:
+            sources.measure(origin, source, workspace._limits)
             workspace.dirty = sources.is_dirty(origin)
             origin.free()
             sources.take_history(repo, source)
@@ -224,10 +228,8 @@ class Workspace:
         Raises:
             ToolError: the pattern is empty or too long.
         """
-        matches, repo = glob(pattern), self._repo()
-        return [
-            FileEntry(path, size_of(repo, file)) for path, file in files_of(self._at(revision).tree) if matches(path)
-        ]
+        matches = glob(pattern)
+        return [entry for entry in self._files(self._at(revision)) if matches(entry.path)]
 
     def search(self, query: str, limit: int = 50, revision: Revision | None = None) -> list[Hit]:
         """The first lines that contain a text, whatever its case; binary and too large files are passed over.
@@ -275,7 +277,11 @@ class Workspace:
 
         A resumed step takes them over instead of writing again.
         """
-        return history.adopted(self._repo(), stamp)
+        return self._stamped.adopted(self._repo(), stamp)
+
+    def done_in(self, revision: Revision) -> dict[str, Committed]:
+        """What one commit did, by path."""
+        return history.done_in(commit_at(self._repo(), revision))
 
     def checkout(self, folder: Path, revision: Revision | None = None) -> Revision:
         """Write all files, as they are stored, into a folder; links are never made or followed.
@@ -386,19 +392,22 @@ class Workspace:
         repo = self._repo()
         return head_of(repo) if revision is None else commit_at(repo, revision)
 
+    def _files(self, commit: pygit2.Commit) -> Iterator[FileEntry]:
+        return self._listing.files(self._repo(), commit.tree_id)
+
     def _file(self, commit: pygit2.Commit, path: str) -> pygit2.Blob:
         file = file_at(commit.tree, path)
         if file is None:
-            near = ", ".join(_nearest(path, files_of(commit.tree)))
+            near = ", ".join(_nearest(path, self._files(commit)))
             advice = f"Nearest: {near}." if near else "list_files shows what there is."
             raise ToolError(f"there is no file {path} at revision {str(commit.id)[:12]}. {advice}")
         return file
 
 
-def _nearest(path: str, files: Iterator[tuple[str, object]], count: int = 3) -> list[str]:
+def _nearest(path: str, files: Iterable[FileEntry], count: int = 3) -> list[str]:
     """Files that the path may have meant: of the same name elsewhere, then of similar spelling."""
     name = folded(path.rpartition("/")[2])
-    paths = [there for there, _ in files]
+    paths = [entry.path for entry in files]
     same = [there for there in paths if folded(there.rpartition("/")[2]) == name]
     return list(dict.fromkeys([*same, *get_close_matches(path, paths[:NEAREST], count)]))[:count]
 
