@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,23 +27,25 @@ if TYPE_CHECKING:
     from megaagent.launch import Result, Run
 
 
-def drive(run: AbstractAsyncContextManager[Run], look: Look) -> int:
+def drive(run: AbstractAsyncContextManager[Run], look: Look, *, web: bool = False) -> int:
     """Live through a run; returns the exit code of its ending.
 
     Args:
         run: what `megaagent.run.start` or `resume` gave, not yet entered.
+        web: serve the dashboard of this run beside it, until it ends.
     """
-    return asyncio.run(_drive(run, look))
+    return asyncio.run(_drive(run, look, web))
 
 
-async def _drive(opened: AbstractAsyncContextManager[Run], look: Look) -> int:
+async def _drive(opened: AbstractAsyncContextManager[Run], look: Look, web: bool) -> int:
     view = choose(look)
     interrupts = Interrupts(view)
     interrupts.install()
     try:
         async with opened as live:
             interrupts.live = live
-            result = await _watch(live, view, look)
+            async with _in_browser(live, web):
+                result = await _watch(live, view, look)
             figures = live.state.run
     except asyncio.CancelledError:
         if not interrupts.count:
@@ -64,6 +66,23 @@ async def _drive(opened: AbstractAsyncContextManager[Run], look: Look) -> int:
     else:
         say_now("\n".join(ending(result, figures)))
     return ENDINGS[result.status]
+
+
+@asynccontextmanager
+async def _in_browser(live: Run, web: bool) -> AsyncGenerator[None]:
+    """Serve the run's dashboard. It reads the journal, and only while somebody looks."""
+    if not web:
+        yield
+        return
+    from megaagent.cli.serve import PORT
+    from megaagent.dashboard.address import Place, is_free
+    from megaagent.dashboard.serving import serving
+
+    port = PORT if is_free(PORT) else 0
+    async with serving(live.folder.path.parent, Place(port=port), only=live.folder.id) as links:
+        print(f"to see and steer: {links.full}", file=sys.stderr)
+        print(f"to look only:     {links.read}", file=sys.stderr, flush=True)
+        yield
 
 
 async def _watch(live: Run, view: View, look: Look) -> Result:

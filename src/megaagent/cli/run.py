@@ -11,6 +11,7 @@ import typer
 from megaagent.cli.exits import table
 from megaagent.cli.options import (
     BaseUrl,
+    Fallback,
     Json,
     MaxCost,
     MaxTime,
@@ -31,6 +32,7 @@ Examples:
   megaagent run "Write a Markdown to HTML converter with tests" \\
       --model openai:gpt-4.1 --max-cost 5 --check "python -m pytest -q"
   megaagent run --goal-file goal.md --model vllm:qwen3 --max-tokens 900000
+  megaagent run --scenario gobang --web
   cat goal.md | megaagent run - --model openai:gpt-4.1 --json
 
 \b
@@ -68,6 +70,7 @@ def command(
     max_cost: MaxCost = None,
     max_tokens: MaxTokens = None,
     max_time: MaxTime = None,
+    fallback: Fallback = None,
     price: Price = None,
     speed: Annotated[
         float | None,
@@ -79,6 +82,9 @@ def command(
     ] = None,
     attended: Annotated[
         bool, typer.Option("--attended", help="You are there: agents may ask you, and a pause waits for you.")
+    ] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Show the run in a browser too; a link is printed. See: megaagent serve")
     ] = False,
     plain: Plain = False,
     json: Json = False,
@@ -95,6 +101,7 @@ def command(
         "budget.cost": max_cost,
         "budget.tokens": max_tokens,
         "budget.seconds": max_time,
+        "model.fallbacks": fallback or None,
         "model.price": price,
         "simulation.speed": speed,
         "checks": check or None,
@@ -103,7 +110,7 @@ def command(
     given = [(name, value) for name, value in changes.items() if value is not None]  # an absent option changes nothing
     tree = _settings(settings, [*map(assignment, set_ or []), *given])
     run = start(words, scenario=scenario, model=model, base_url=base_url, settings=tree, source=source, runs=runs)
-    return drive(run, Look(plain, json, quiet))
+    return drive(run, Look(plain, json, quiet), web=web)
 
 
 def _goal(goal: str | None, goal_file: str | None, scenario: str | None) -> str | None:

@@ -59,6 +59,15 @@ def listen(place: Place) -> socket.socket:
     return listening
 
 
+def is_free(port: int) -> bool:
+    """Whether somebody could listen at a port of this machine now."""
+    try:
+        listen(Place(port=port)).close()
+    except ConfigurationError:
+        return False
+    return True
+
+
 def tls_of(place: Place) -> ssl.SSLContext | None:
     """The certificate, ready for use; None without one.
 

@@ -71,12 +71,15 @@ class Follower:
     """Follows one run from the first question on until it is closed.
 
     Attributes:
-        position: of the newest fact that is folded; whoever waits for `moved` looks at it.
+        position: of the newest fact that is folded.
+        last: of the newest fact that was there when the reading began.
+        problem: why it cannot be read on.
     """
 
     def __init__(self, folder: RunFolder):
         self.folder = folder
         self.position = 0
+        self.last = 0
         self.problem: str | None = None
         self.users = 0
         self.used = 0.0  # when somebody last asked, by the loop's time
@@ -121,6 +124,7 @@ class Follower:
         try:
             readings = await loop.run_in_executor(self._thread, Readings, self.folder)
             self._readings = readings
+            self.last = await loop.run_in_executor(self._thread, readings.reader.last)
             while True:
                 more = await loop.run_in_executor(self._thread, readings.take_in_more)
                 if not more:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from megaagent import events as ev
 from megaagent.control import Request, ask
+from megaagent.dashboard.engines import Engines
 from megaagent.errors import RunError
 from megaagent.folder import RunFolder, all_runs
 from megaagent.journal import open_reader
 
 PATIENCE: Final = 1.0  # seconds that a running engine is given to say how it stands
-BEGINNING: Final = 20.0  # seconds in which a new run must have made its folder
+BEGINNING: Final = 30.0  # seconds in which a new run must listen
+LOOK: Final = 0.1  # seconds between two looks whether it does
 GOAL: Final = 300  # characters
 ENDINGS: Final = (0, 3, 4, 5, 6, 7)  # exit codes of an engine whose run has an ending
 KINDS: Final = (
@@ -116,7 +117,7 @@ class Runs:
         self.only = only
         self._summaries: dict[str, Summary] = {}
         self._reading = asyncio.Lock()
-        self._children: set[asyncio.Task[Any]] = set()  # who look after the engines that were begun here
+        self._engines = Engines()
 
     def folders(self) -> list[RunFolder]:
         """Those that may be seen, oldest first."""
@@ -138,55 +139,37 @@ class Runs:
         return [each.told(how) for each, how in zip(summaries, standings, strict=True)][::-1]
 
     async def begin(self, arguments: Sequence[str], resumed: RunFolder | None = None, goal: Sequence[str] = ()) -> str:
-        """Start an engine of its own with `megaagent ARGUMENTS`; the name of the run that it made, or goes on with.
-
-        The engine outlives this server, and is steered like any other. What it is told is never read by a shell.
+        """Start an engine with `megaagent ARGUMENTS`; the name of the run that it made, or goes on with.
 
         Args:
             resumed: the run that goes on; without it a new one must appear.
             goal: the last arguments.
 
         Raises:
-            RunError: it ended before it had made a run; with what it said.
+            RunError: it ended before it had begun; with what it said.
         """
         before = {folder.id for folder in self.folders()}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "from megaagent.cli import main; main()",
-            *arguments,
-            "--quiet",
-            "--runs",
-            str(self.path),
-            *goal,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert process.stderr is not None
-        said = asyncio.create_task(_last_words(process.stderr))
-        ended = asyncio.create_task(process.wait())
-        for task in (said, ended):
-            self._children.add(task)
-            task.add_done_callback(self._children.discard)
+        engine = await self._engines.begin([*arguments, "--quiet", "--runs", str(self.path), *goal])
+
+        def expected() -> RunFolder | None:
+            return resumed or next((folder for folder in self.folders() if folder.id not in before), None)
+
         try:
             async with asyncio.timeout(BEGINNING):
-                while not ended.done():
-                    new = [folder for folder in self.folders() if folder.id not in before]
-                    if resumed is not None and await standing(resumed) is not None:
-                        return resumed.id
-                    if new and resumed is None:
-                        return new[-1].id
-                    await asyncio.sleep(0.1)
+                while engine.code() is None:
+                    folder = expected()
+                    if folder is not None and await standing(folder) is not None:
+                        return folder.id
+                    await asyncio.sleep(LOOK)
         except TimeoutError:
-            raise RunError(f"no new run is there after {BEGINNING:.0f} s; look at megaagent ps") from None
-        if resumed is not None and await ended in ENDINGS:
-            return resumed.id  # it was quick
-        new = [folder for folder in self.folders() if folder.id not in before]
-        if new:
-            return new[-1].id
-        raise RunError(await said or "the run ended before it began")
+            raise RunError(f"the run has not begun after {BEGINNING:.0f} s; look at megaagent ps") from None
+        folder = expected()
+        if folder is not None and (resumed is None or engine.code() in ENDINGS):
+            return folder.id  # it was quick
+        raise RunError(engine.last_words() or "the run ended before it began")
+
+    def close(self) -> None:
+        self._engines.close()
 
 
 def _refresh_all(summaries: Sequence[Summary]) -> None:
@@ -206,16 +189,3 @@ async def standing(folder: RunFolder) -> str | None:
     except (RunError, OSError):
         return None
     return "running" if answer.text.startswith("running") else "paused"
-
-
-async def _last_words(stream: asyncio.StreamReader) -> str:
-    """The last line that a program wrote; the rest is read and dropped, so that it never waits for us."""
-    last = ""
-    while True:
-        try:
-            line = await stream.readline()
-        except ValueError:
-            continue
-        if not line:
-            return last.removeprefix("megaagent: error: ")
-        last = line.decode(errors="replace").strip() or last

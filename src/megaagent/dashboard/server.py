@@ -96,6 +96,7 @@ class Dashboard:
             await asyncio.gather(self._sweeper, return_exceptions=True)
         for run in list(self._followers):
             self._let_go(run)
+        self._runs.close()
         await asyncio.gather(*self._parting)
         if self._runner is not None:
             await self._runner.cleanup()
@@ -112,6 +113,7 @@ class Dashboard:
         app.router.add_post("/api/runs", self._start)
         of_run = {
             "organization": self._organization,
+            "progress": self._progress,
             "changes": self._changes,
             "facts": self._facts,
             "journal": self._journal,
@@ -180,6 +182,10 @@ class Dashboard:
             "live": live,
         }
         return _json({**head, **msgspec.to_builtins(delta)})
+
+    async def _progress(self, request: web.Request) -> web.StreamResponse:
+        follower = self._follower(request)
+        return _json({"position": follower.position, "last": follower.last})
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:
         return await stream_changes(request, self._follower(request), self._closing)

@@ -7,7 +7,9 @@ import { amount, money, plural } from "./words.js";
 
 const ROW = 26;
 const COLUMN = 190; // what a name and an act need beside a dot
-const PACKED_FROM = 260; // agents that are seen: beyond, circles say more than lines
+const PACKED_FROM = 120; // agents: beyond, circles say more than lines
+const TALKERS = 60; // between so many, talk is drawn; beyond, it is drawn between their groups
+const TALKS = 240;
 
 export function chart(box, app) {
   const { model, folding } = app;
@@ -28,8 +30,10 @@ export function chart(box, app) {
 
   const layout = () => {
     const wanted = app.params.get("layout");
-    return wanted === "tree" || wanted === "circles" ? wanted : folding.list().length > PACKED_FROM ? "circles" : "tree";
+    return wanted === "tree" || wanted === "circles" ? wanted : model.rows.length > PACKED_FROM ? "circles" : "tree";
   };
+
+  const hiding = () => (state.how === "tree" ? folding.closed : folding.byHand);
 
   function build() {
     if (!model.rows.length) return;
@@ -56,10 +60,10 @@ export function chart(box, app) {
     // An admin is a circle of its own beside those of its group; the ring around them is the group.
     const below = (it) => {
       const kids = model.children[it.at];
-      return it.self || !kids.length || folding.closed.has(it.at) ? [] : [{ at: it.at, self: true }, ...kids.map((at) => ({ at }))];
+      return it.self || !kids.length || folding.byHand.has(it.at) ? [] : [{ at: it.at, self: true }, ...kids.map((at) => ({ at }))];
     };
     const root = d3.hierarchy({ at: 0 }, below);
-    root.sum((it) => (it.self ? 1.6 : folding.closed.has(it.at) ? Math.max(1, model.sums[it.at].agents) : model.children[it.at].length ? 0 : 1));
+    root.sum((it) => (it.self ? 1.6 : folding.byHand.has(it.at) ? Math.max(1, model.sums[it.at].agents) : model.children[it.at].length ? 0 : 1));
     const size = 60 * Math.sqrt(Math.max(1, root.value));
     d3.pack().size([size, size]).padding((node) => (node.height > 1 ? 8 : 3))(root);
     state.nodes = root.descendants().map((node) => ({ at: node.data.at, x: node.x, y: node.y, r: node.r, ring: Boolean(node.children), depth: node.depth, up: -1 }));
@@ -155,11 +159,12 @@ export function chart(box, app) {
       const name = cut(context, label, room);
       halo(context, name, x + r + 5, y, palette);
       if (model.children[node.at].length && !closed) continue;
-      const left = room - context.measureText(name).width - 8;
+      const wide = context.measureText(name).width;
+      const left = room - wide - 8;
       if (left < 40 || k < 0.8) continue;
       context.font = `${size - 1.5}px ${palette.font}`;
       context.fillStyle = palette.soft;
-      context.fillText(cut(context, row.act, left), x + r + 5 + context.measureText(name).width + 14, y + 0.5);
+      context.fillText(cut(context, row.act, left), x + r + 5 + wide + 7, y + 0.5);
     }
   }
 
@@ -182,7 +187,7 @@ export function chart(box, app) {
         context.stroke();
         continue;
       }
-      const closed = folding.closed.has(node.at) && model.children[node.at].length;
+      const closed = folding.byHand.has(node.at) && model.children[node.at].length;
       if (closed && r > 3) {
         pie(context, x, y, r, node.at, palette);
         continue;
@@ -205,6 +210,13 @@ export function chart(box, app) {
       context.fill();
     }
     context.textAlign = "center";
+    const taken = []; // places of names: one that would cover another is left out
+    const free = (text, x, y) => {
+      const half = context.measureText(text).width / 2 + 2;
+      if (taken.some(([a, b, c]) => Math.abs(a - y) < 13 && b < x + half && c > x - half)) return false;
+      taken.push([y, x - half, x + half]);
+      return true;
+    };
     for (const node of state.nodes) {
       const [x, y, r] = [sx(node.x), sy(node.y), node.r * k];
       if (x + r < 0 || x - r > width || y + r < 0 || y - r > height) continue;
@@ -214,11 +226,13 @@ export function chart(box, app) {
       context.font = `${node.ring ? 650 : 500} ${node.ring ? 12 : Math.min(13, Math.max(9, r / 2.6))}px ${palette.font}`;
       if (node.ring) {
         context.fillStyle = palette.ink;
-        halo(context, cut(context, row.name, r * 1.3), x, y - r + 1, palette);
+        const name = cut(context, row.name, r * 1.3);
+        if (free(name, x, y - r + 1)) halo(context, name, x, y - r + 1, palette);
       } else {
-        const closed = folding.closed.has(node.at) && model.children[node.at].length;
+        const closed = folding.byHand.has(node.at) && model.children[node.at].length;
         context.fillStyle = palette.ink;
-        halo(context, cut(context, closed ? `${row.name} ${model.sums[node.at].agents}` : row.name, r * 1.8), x, y, palette);
+        const name = cut(context, closed ? `${row.name} ${model.sums[node.at].agents}` : row.name, r * 1.8);
+        if (free(name, x, y)) halo(context, name, x, y, palette);
       }
     }
     context.textAlign = "left";
@@ -265,31 +279,50 @@ export function chart(box, app) {
   }
 
   function place(at) {
-    for (const up of model.lineage(folding.visible(at))) {
+    for (const up of model.lineage(folding.visible(at, hiding()))) {
       const node = state.byIndex.get(up);
       if (node) return node;
     }
     return null;
   }
 
+  // For every agent the group by which it is drawn when many talk: the deepest level that is not too crowded.
+  function speakers() {
+    const seen = `${model.grown} ${folding.changed} ${state.how}`;
+    if (state.spoken === seen) return state.speakers;
+    state.spoken = seen;
+    let level = 0;
+    const depths = model.rows.map((row) => model.lineage(row.index).length - 1);
+    const counts = [];
+    for (const depth of depths) counts[depth] = (counts[depth] ?? 0) + 1;
+    for (let sum = 0; level < counts.length && sum + counts[level] <= TALKERS; level += 1) sum += counts[level];
+    const deepest = Math.max(1, level - 1);
+    state.speakers = model.rows.map((row) => {
+      const line = model.lineage(row.index);
+      return folding.visible(depths[row.index] > deepest ? line[line.length - 1 - deepest] : row.index, hiding());
+    });
+    return state.speakers;
+  }
+
   function drawTalk(context, palette) {
     if (!state.talks) return;
     const pairs = new Map();
+    const speaker = speakers();
     for (const [a, b, count] of state.talks) {
       if (a >= model.rows.length || b >= model.rows.length) continue;
-      const [from, to] = [folding.visible(a), folding.visible(b)];
+      const [from, to] = [speaker[a], speaker[b]];
       if (from === to) continue;
       const id = from < to ? `${from} ${to}` : `${to} ${from}`;
       pairs.set(id, (pairs.get(id) ?? 0) + count);
     }
-    const sorted = [...pairs].sort((a, b) => b[1] - a[1]).slice(0, 1500);
+    const sorted = [...pairs].sort((a, b) => b[1] - a[1]).slice(0, TALKS);
     const most = sorted[0]?.[1] ?? 1;
     context.strokeStyle = palette.accent;
     for (const [id, count] of sorted) {
       const [a, b] = id.split(" ").map((at) => place(Number(at)));
       if (!a || !b) continue;
-      context.globalAlpha = 0.18 + 0.6 * (count / most);
-      context.lineWidth = 1 + 3 * (count / most);
+      context.globalAlpha = 0.12 + 0.55 * (count / most);
+      context.lineWidth = 0.8 + 3.2 * (count / most);
       arc(context, a, b);
     }
     context.globalAlpha = 1;

@@ -115,8 +115,7 @@ async function enterRun(run) {
   card.close();
   if (!run) return;
   document.title = `${run} · MegaAgent`;
-  fill(main, el("p", { class: "empty" }, "Reading the journal…"));
-  const first = await api.ask(run, "organization");
+  const first = await reading(run);
   if (app.run !== run) return;
   const model = new Model();
   model.take(first);
@@ -132,6 +131,21 @@ async function enterRun(run) {
     }
     if (state === "lost") guarded(api.ask(run, "questions"));
   });
+}
+
+// A long journal takes a while to fold; say how far it is.
+async function reading(run) {
+  const told = el("p", { class: "empty" }, "Reading the journal…");
+  fill(main, told);
+  const timer = setInterval(async () => {
+    const { position, last } = await api.ask(run, "progress").catch(() => ({}));
+    if (last) told.textContent = `Reading the journal: ${amount(position)} of ${amount(last)} facts…`;
+  }, 700);
+  try {
+    return await api.ask(run, "organization");
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 function changed(delta) {
@@ -174,6 +188,7 @@ function mount() {
   if (!app.model) return;
   drawTop();
   drawNav();
+  nav.querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   card.setTab(app.params.get("tab"));
   app.view = VIEWS[app.name][1](root, app);
   const chosen = app.selected();
@@ -203,21 +218,22 @@ function drawTop() {
     return;
   }
   const h = app.model.header;
-  const status = h.verifying ? "verifying" : h.status;
+  const cut = h.status === "running" && !app.live;
+  const status = cut ? "cut off" : h.verifying ? "verifying" : h.status;
   const seconds = h.last - h.first;
   fill(
     top,
     brand,
     el("span", { class: "title", title: app.run }, app.run),
-    el("span", { class: `chip ${status}`, title: h.reason ?? "" }, status, h.reason && h.status !== "completed" ? el("span", { class: "wide soft" }, h.reason.slice(0, 48)) : null),
+    el("span", { class: `chip ${status.split(" ")[0]}`, title: h.reason ?? "" }, status, h.reason && h.status !== "completed" ? el("span", { class: "wide soft" }, h.reason.slice(0, 48)) : null),
     h.simulated ? el("span", { class: "sim", title: `${h.model}: no model is asked; answers, times and costs are a script's` }, "simulated") : null,
     el("div", { class: "figures" },
       figure(amount(h.agents), "agents"),
-      figure(String(h.calls), "calls in flight"),
+      figure(amount(h.calls), "in flight"),
       el("span", { class: "figure" }, el("b", {}, money(h.cost)), el("span", {}, h.max_cost != null ? `of ${money(h.max_cost)}` : "no money cap"), h.max_cost ? meter(h.cost / h.max_cost) : null),
-      figure(amount(h.prompt + h.completion), "tokens", "wide"),
+      figure(amount(h.prompt + h.completion), "tokens", "wide wider"),
       figure(duration(seconds), "", "wide"),
-      el("span", { class: "figure", title: { live: "news come as they are recorded", waiting: "connecting again", lost: "the server was ended or started anew: open its new link" }[connection] ?? "" }, el("i", { class: `dot ${connection}` }), el("span", { class: "wide" }, connection === "lost" ? "server lost" : app.live ? "going on" : h.status === "running" ? "no engine" : ""))),
+      el("span", { class: "figure", title: { live: "news come as they are recorded", waiting: "connecting again", lost: "the server was ended or started anew: open its new link" }[connection] ?? "" }, el("i", { class: `dot ${connection}` }), el("span", { class: "wide" }, connection === "lost" ? "server lost" : app.live ? "going on" : ""))),
     el("div", { class: "bar end" }, actions(h), ...end.childNodes),
   );
 }
@@ -244,11 +260,13 @@ function actions(h) {
 }
 
 function drawNav() {
+  const kept = nav.scrollLeft;
   const h = app.model.header;
   fill(nav, Object.entries(VIEWS).map(([name, [words, , count]]) => {
     const number = count?.(h);
     return el("a", { href: link(name), "aria-current": name === app.name ? "page" : undefined }, words, number ? el("span", { class: `count${name === "questions" ? " ask" : ""}` }, amount(number)) : null);
   }));
+  nav.scrollLeft = kept;
 }
 
 // -- acting -----------------------------------------------------------------------------------------------------------

@@ -96,38 +96,53 @@ export class Folding {
   constructor(model) {
     this.model = model;
     this.closed = new Set();
-    this.seen = 0;
+    this.byHand = new Set(); // of these, the ones that a person has closed: circles show everybody else
     this.changed = 0;
   }
 
   // Big organizations begin folded to what fits.
   begin(most = 400) {
     const { model } = this;
-    this.closed.clear();
+    this.openAll();
     if (model.rows.length <= most) return;
     let shown = 1;
-    const queue = [0];
-    while (queue.length) {
-      const at = queue.shift();
-      const below = model.children[at];
-      if (!below.length) continue;
-      if (shown + below.length > most && at !== 0) this.closed.add(at);
-      else {
-        shown += below.length;
-        queue.push(...below);
+    let level = [0];
+    while (level.length) {
+      const next = level.flatMap((at) => model.children[at]);
+      if (shown + next.length > most && level[0] !== 0) {
+        for (const at of level) if (model.children[at].length) this.closed.add(at);
+        return;
       }
+      shown += next.length;
+      level = next;
     }
+  }
+
+  openAll() {
+    this.closed.clear();
+    this.byHand.clear();
+    this.changed += 1;
+  }
+
+  closeAll() {
+    this.model.children.forEach((below, at) => at && below.length && this.closed.add(at) && this.byHand.add(at));
     this.changed += 1;
   }
 
   toggle(index) {
-    if (this.closed.has(index)) this.closed.delete(index);
-    else this.closed.add(index);
+    if (this.closed.delete(index)) this.byHand.delete(index);
+    else {
+      this.closed.add(index);
+      this.byHand.add(index);
+    }
     this.changed += 1;
   }
 
   open(index) {
-    for (const at of this.model.lineage(index).slice(1)) this.closed.delete(at);
+    for (const at of this.model.lineage(index).slice(1)) {
+      this.closed.delete(at);
+      this.byHand.delete(at);
+    }
     this.changed += 1;
   }
 
@@ -149,9 +164,9 @@ export class Folding {
   }
 
   // The agent itself, or the closed group that hides it.
-  visible(index) {
+  visible(index, closed = this.closed) {
     let shown = index;
-    for (const at of this.model.lineage(index)) if (this.closed.has(at)) shown = at === index ? shown : at;
+    for (const at of this.model.lineage(index)) if (closed.has(at)) shown = at === index ? shown : at;
     return shown;
   }
 }

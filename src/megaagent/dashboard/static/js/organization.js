@@ -32,16 +32,14 @@ export function organization(root, app) {
     el("label", { class: "field" }, "layout", layout),
     talk,
     list,
-    button("Open all", () => {
-      folding.closed.clear();
-      folding.changed += 1;
+    button("⊞", () => {
+      folding.openAll();
       redraw(true);
-    }),
-    button("Fold groups", () => {
-      model.children.forEach((below, at) => at && below.length && folding.closed.add(at));
-      folding.changed += 1;
+    }, { "aria-label": "Open all groups", title: "Open all groups" }),
+    button("⊟", () => {
+      folding.closeAll();
       redraw(true);
-    }),
+    }, { "aria-label": "Fold all groups", title: "Fold all groups" }),
   );
   const box = el("div", { class: "chart" });
   const rows = el("div", { class: "rows", role: "tree", "aria-label": "Agents", tabindex: "0", dataset: { list: "" } });

@@ -70,7 +70,7 @@ export function timeline(root, app) {
 
   function seen() {
     const first = Math.max(0, Math.floor(scroll / LANE));
-    return lanes.slice(first, first + Math.ceil((surface.height - TOP) / LANE) + 1);
+    return lanes.slice(first, first + Math.ceil((surface.height - TOP - 26) / LANE) + 1);
   }
 
   async function load() {
@@ -107,7 +107,7 @@ export function timeline(root, app) {
       view.end = end();
     }
     lanes = folding.list();
-    scroll = Math.max(0, Math.min(scroll, lanes.length * LANE - (surface.height - TOP)));
+    scroll = Math.max(0, Math.min(scroll, lanes.length * LANE - (surface.height - TOP - 26)));
     surface.redraw();
     later();
   }
@@ -287,7 +287,7 @@ export function timeline(root, app) {
       view.end -= seconds;
       follow = false;
     }
-    scroll = Math.max(0, Math.min(scroll - dy, Math.max(0, lanes.length * LANE - (surface.height - TOP))));
+    scroll = Math.max(0, Math.min(scroll - dy, Math.max(0, lanes.length * LANE - (surface.height - TOP - 26))));
     if (drag.moved > 4) settle();
   });
   surface.canvas.addEventListener("pointerup", (event) => {
@@ -315,7 +315,7 @@ export function timeline(root, app) {
       follow = false;
       settle();
     } else {
-      scroll = Math.max(0, Math.min(scroll + event.deltaY, Math.max(0, lanes.length * LANE - (surface.height - TOP))));
+      scroll = Math.max(0, Math.min(scroll + event.deltaY, Math.max(0, lanes.length * LANE - (surface.height - TOP - 26))));
       surface.redraw();
       later();
     }

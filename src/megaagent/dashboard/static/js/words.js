@@ -13,7 +13,7 @@ export function amount(number) {
   return Math.round(number).toLocaleString("en");
 }
 
-const trim = (text) => (text.length > 4 ? text.replace(/\.0$/, "") : text);
+const trim = (text) => text.replace(/\.0$/, "");
 
 export function duration(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
@@ -63,6 +63,8 @@ const SAID = {
   MailSetAside: (e) => `${plural(e.ids.length, "message")} set aside${after(e.reason)}`,
   CallIntended: (e) => `asks ${e.model} (${e.purpose}, ${amount(e.tokens ?? 0)} tokens reserved)`,
   CallRetried: (e) => `attempt ${e.attempt} failed, ${e.fault}; again in ${(e.wait ?? 0).toFixed(1)} s${after(e.detail)}`,
+  CallRerouted: (e) => `asks ${e.model} in place of ${e.instead_of}${after(e.reason)}`,
+  CircuitChanged: (e) => `${e.endpoint}: circuit ${e.position}${after(e.reason)}`,
   CallFailed: (e) => `no answer, ${e.fault}${after(e.detail)}`,
   ModelAnswered: (e) => `${(e.calls ?? []).map((call) => call.name).join(", ") || "said"}${after(e.text)} (${amount((e.usage?.prompt ?? 0) + (e.usage?.completion ?? 0))} tokens)`,
   ToolReturned: (e) => `${e.tool} ${e.ok === false ? "refused" : "answered"}${after(e.text)}`,
@@ -97,6 +99,6 @@ export function saying(fact) {
 }
 
 export const isTrouble = (fact) =>
-  ["CallFailed", "CallRetried", "AssignmentFailed", "ConflictMet", "TurnRefused", "AgentNudged", "MailSetAside", "AgentCorrected"].includes(fact.event.kind) ||
+  ["CallFailed", "CallRetried", "CallRerouted", "CircuitChanged", "AssignmentFailed", "ConflictMet", "TurnRefused", "AgentNudged", "MailSetAside", "AgentCorrected"].includes(fact.event.kind) ||
   (fact.event.kind === "ToolReturned" && fact.event.ok === false) ||
   (fact.event.kind === "CheckRun" && !fact.event.passed);
