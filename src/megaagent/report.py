@@ -84,6 +84,9 @@ def _figures(state: State, records: list[Record]) -> Iterator[str]:
     label = "simulated cost" if run.simulated else "cost"
     unpriced = f", and {run.unpriced} calls whose price is unknown" if run.unpriced else ""
     yield f"{label} ${run.cost:.4f}{unpriced}"
+    doubtful = sum(r.event.tokens for r in records if isinstance(r.event, ev.CallRetried | ev.CallFailed))
+    if doubtful:
+        yield f"attempts that failed and may have been paid for: {doubtful:,} tokens, which stay reserved"
     yield f"at least two calls in flight during {overlap(records):.0%} of the time"
 
 
@@ -141,6 +144,12 @@ def _repairs(records: Iterable[Record]) -> Iterator[str]:
         match record.event:
             case ev.CallRetried(fault=fault):
                 counts[f"model call tried again after {fault}"] += 1
+            case ev.CallRerouted(model=model, instead_of=instead_of):
+                counts[f"{one_line(model, 64)} asked in place of {one_line(instead_of, 64)}"] += 1
+            case ev.CircuitChanged(endpoint=endpoint, position="open"):
+                counts[f"{one_line(endpoint, 64)} left alone for a while, since it was out of order"] += 1
+            case ev.ModelAnswered(repairs=repairs) if repairs:
+                counts["model answer mended"] += 1
             case ev.AgentCorrected():
                 counts["bare text without a tool call corrected"] += 1
             case ev.TurnRefused(how=how):

@@ -29,6 +29,8 @@ NOTEWORTHY: Final = (
     ev.MailSetAside,
     ev.CallRetried,
     ev.CallFailed,
+    ev.CallRerouted,
+    ev.CircuitChanged,
     ev.FileCommitted,
     ev.ConflictMet,
     ev.ProgramEnded,
@@ -104,8 +106,9 @@ def _of_run(event: ev.AnyEvent) -> str:
         case ev.RunStarted(run=run, model=model, simulated=simulated):
             kind = f"simulated by {model}: no model is asked" if simulated else f"model {model or 'by tier'}"
             return f"run {run} began ({kind})"
-        case ev.RunResumed(lost=lost):
-            return "the run goes on" + (f"; {plural(len(lost), 'program')} lost" if lost else "")
+        case ev.RunResumed(lost=lost, adopted=adopted):
+            missing = f"; the journal's end was lost, {plural(len(adopted), 'commit')} found again" if adopted else ""
+            return "the run goes on" + (f"; {plural(len(lost), 'program')} lost" if lost else "") + missing
         case ev.RunForked(run=run, parent=parent, position=position, model=model):
             return f"forked from fact {position} of {parent} (model {model or 'by tier'}), as run {run}"
         case ev.RunRepaired(parent=parent, rows=rows, commits=commits, problem=problem):
@@ -168,14 +171,23 @@ def _of_people(event: ev.AnyEvent, glyphs: Glyphs) -> str:
             return ""
 
 
+def _paid(tokens: int) -> str:
+    return f" (possibly paid for: {tokens:,} tokens stay reserved)" if tokens else ""
+
+
 def _of_step(event: ev.AnyEvent) -> str:
     match event:
         case ev.CallIntended(purpose=purpose, model=model, tokens=tokens):
             return f"asks {model} ({purpose}, {tokens:,} tokens reserved)"
-        case ev.CallRetried(attempt=attempt, fault=fault, wait=wait, detail=detail):
-            return f"attempt {attempt} failed, {fault}; again in {wait:.1f}s{_after(detail)}"
-        case ev.CallFailed(fault=fault, detail=detail):
-            return f"the model could not be asked, {fault}{_after(detail)}"
+        case ev.CallRetried(attempt=attempt, fault=fault, wait=wait, detail=detail, tokens=tokens):
+            return f"attempt {attempt} failed, {fault}{_paid(tokens)}; again in {wait:.1f}s{_after(detail)}"
+        case ev.CallFailed(fault=fault, detail=detail, tokens=tokens):
+            return f"the model could not be asked, {fault}{_paid(tokens)}{_after(detail)}"
+        case ev.CallRerouted(model=model, instead_of=instead_of, reason=reason):
+            return f"asks {model} in place of {instead_of}{_after(reason)}"
+        case ev.CircuitChanged(endpoint=endpoint, position=position, reason=reason):
+            stand = {"open": "is left alone", "half-open": "is tried by one call", "closed": "is asked again"}[position]
+            return f"{endpoint} {stand}{_after(reason)}"
         case ev.ModelAnswered() as answer:
             acts = ", ".join(act(call) for call in answer.calls)
             return f"{acts or 'said'}{_after(answer.text)} ({answer.usage.prompt + answer.usage.completion:,} tokens)"

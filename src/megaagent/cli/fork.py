@@ -9,6 +9,7 @@ import typer
 
 from megaagent.cli.options import (
     BaseUrl,
+    Fallback,
     Json,
     MaxCost,
     MaxTime,
@@ -39,6 +40,7 @@ def command(
     run: RunName = None,
     model: Model = None,
     base_url: BaseUrl = None,
+    fallback: Fallback = None,
     price: Price = None,
     prompts: Annotated[
         Path | None,
@@ -64,6 +66,7 @@ def command(
     options: dict[str, Any] = {
         "model.name": model,
         "model.base_url": base_url,
+        "model.fallbacks": fallback or None,
         "model.price": price,
         "prompts": str(prompts.absolute()) if prompts is not None else None,
         "budget.cost": max_cost,

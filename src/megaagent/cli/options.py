@@ -34,6 +34,15 @@ Model: TypeAlias = Annotated[
 BaseUrl: TypeAlias = Annotated[
     str | None, typer.Option("--base-url", metavar="URL", help="Of an OpenAI-compatible server.")
 ]
+Fallback: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fallback",
+        metavar="P:M",
+        help="Asked while the model is not available; may be given again.",
+        show_default=False,
+    ),
+]
 Price: TypeAlias = Annotated[
     str | None,
     typer.Option("--price", metavar="IN:OUT[:CACHED]", help="Dollars per million tokens, if the price is unknown."),

@@ -6,6 +6,7 @@ from typing import Any
 
 from megaagent.cli.options import (
     BaseUrl,
+    Fallback,
     Json,
     MaxCost,
     MaxTime,
@@ -33,6 +34,7 @@ def command(
     run: RunName = None,
     model: Model = None,
     base_url: BaseUrl = None,
+    fallback: Fallback = None,
     price: Price = None,
     runs: Runs = None,
     max_cost: MaxCost = None,
@@ -49,6 +51,7 @@ def command(
     changes: dict[str, Any] = {
         "model.name": model,
         "model.base_url": base_url,
+        "model.fallbacks": fallback or None,
         "model.price": price,
         "budget.cost": max_cost,
         "budget.tokens": max_tokens,
