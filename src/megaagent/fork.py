@@ -84,6 +84,7 @@ async def fork(
             workspace = take_workspace(folder.workspace, new.workspace, commits_in(new), stamp)
             stack.callback(workspace.close)
             journal = SQLiteJournal.open(new.journal, clock, durability=settings.durability)
+            journal.hide(opened.secrets.hide_in)
             stack.push_async_callback(journal.close)
             told = msgspec.json.encode(settings).decode()
             name = settings.model.name or ""
