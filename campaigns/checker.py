@@ -10,6 +10,9 @@ P3  every acknowledged write is in a reachable commit with its content; no line 
 P4  every answer's calls have all their results, in order; no step is half recorded; no effect happened twice
 P5  the run ended completed, with its deliverable
 P6  one engine at a time
+
+Of a run whose journal was cut short, as a power cut can, the promises are asked of what is left: it is the beginning of
+what was there, without a torn transaction, and every commit that it has lost is a fact again, and reported.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ class Step:
         return self.answer.event.get("calls", [])
 
 
-def check(run: Path, bill: Path, effects: Path, *, ended: bool) -> list[str]:
+def check(run: Path, bill: Path, effects: Path, *, ended: bool, cut: Sequence[Row] = ()) -> list[str]:
     """What is wrong, each with the promise that it breaks.
 
     Args:
@@ -57,18 +60,21 @@ def check(run: Path, bill: Path, effects: Path, *, ended: bool) -> list[str]:
         bill: a line of JSON for each answer that the provider gave: `whole` and `kept`, hashes of the request.
         effects: a line of JSON for each effect of `deposit`, with its `key`.
         ended: the run is over; otherwise its engine was just killed, and only what holds at any time is asked for.
+        cut: the rows that there were before the journal was cut short, if it was.
     """
     rows = read_journal(run / "journal.db")
     billed = entries(bill)
     steps = _steps(rows)
     found = [
         *engines(rows),
-        *purchases(rows, billed, ended),
+        *purchases(rows, billed, ended, cut=bool(cut)),
         *messages(rows, steps, ended),
         *half_steps(rows, steps, ended),
-        *outside_effects(steps, entries(effects), ended),
-        *writes(rows, steps, Git(run / "workspace.git"), ended),
+        *outside_effects(steps, entries(effects), cut=bool(cut)),
+        *writes(rows, steps, Git(run / "workspace.git"), ended, cut=bool(cut)),
     ]
+    if cut:
+        found += losses(rows, cut, ended)
     if ended:
         found += ending(rows, run)
     return found
@@ -107,8 +113,8 @@ def engines(rows: Sequence[Row]) -> Iterator[str]:
 # -- P1: purchases ----------------------------------------------------------------------------------------------------
 
 
-def purchases(rows: Sequence[Row], billed: Sequence[dict[str, Any]], ended: bool) -> Iterator[str]:
-    """The journal's calls against the provider's bill, request by request."""
+def purchases(rows: Sequence[Row], billed: Sequence[dict[str, Any]], ended: bool, *, cut: bool) -> Iterator[str]:
+    """The journal's calls against the provider's bill, request by request; a cut journal has not all of them."""
     intended, answered, crashed = Counter[str](), Counter[str](), Counter[str]()
     open_calls: dict[str, Row] = {}
     calls = Counter[str]()
@@ -138,7 +144,7 @@ def purchases(rows: Sequence[Row], billed: Sequence[dict[str, Any]], ended: bool
     bills = Counter(b["kept"] if intended[b["kept"]] or not intended[b["whole"]] else b["whole"] for b in billed)
     yield from (f"P1: the call {call} has {count} answers" for call, count in calls.items() if count > 1)
     yield from (f"P1: the request {r} was answered {count} times" for r, count in answered.items() if count > 1)
-    for request, count in bills.items():
+    for request, count in bills.items() if not cut else ():
         if not intended[request]:
             yield f"P1: the provider billed {request} {count} times, which nobody intended"
         elif count - answered[request] > crashed[request]:
@@ -265,9 +271,9 @@ def _alone(name: str, step: Step, left: int | None) -> Iterator[str]:
 
 
 def outside_effects(
-    steps: dict[tuple[str, int], Step], effects: Sequence[dict[str, Any]], ended: bool
+    steps: dict[tuple[str, int], Step], effects: Sequence[dict[str, Any]], *, cut: bool
 ) -> Iterator[str]:
-    """The user's tool did what it was called for once, and never without a call."""
+    """The user's tool did what it was called for once, and never without a call that a cut journal may have lost."""
     done = Counter(effect["key"] for effect in effects)
     asked = set[str]()
     for (agent, number), step in steps.items():
@@ -280,6 +286,8 @@ def outside_effects(
             result = results.get(index)
             if result is not None and result.get("ok", True) and not done[key]:
                 yield f"P4: deposit {key} of {agent}#{number} was acknowledged and has no effect"
+    if cut:
+        return
     yield from (f"P4: deposit {key} was made {count} times" for key, count in done.items() if count > 1)
     yield from (f"P4: deposit {key} was made, nobody called for it" for key in done.keys() - asked)
 
@@ -287,7 +295,9 @@ def outside_effects(
 # -- P3: writes -------------------------------------------------------------------------------------------------------
 
 
-def writes(rows: Sequence[Row], steps: dict[tuple[str, int], Step], git: Git, ended: bool) -> Iterator[str]:
+def writes(
+    rows: Sequence[Row], steps: dict[tuple[str, int], Step], git: Git, ended: bool, *, cut: bool
+) -> Iterator[str]:
     """The journal's files against the Git store."""
     try:
         history = git.history()
@@ -306,30 +316,31 @@ def writes(rows: Sequence[Row], steps: dict[tuple[str, int], Step], git: Git, en
             yield f"P3: row {row.position}: the commit {revision} of {path} is not on the branch"
         elif (None if data is None else hashlib.sha256(data).hexdigest()) != row.event.get("digest"):
             yield f"P3: row {row.position}: {path} at {revision} is not what was acknowledged"
-    yield from _unknown_commits(history, commits, ended)
-    yield from _lost_lines(steps, git)
+    yield from _unknown_commits(history, rows, commits, ended, cut)
+    yield from _lost_lines(steps, git, cut)
 
 
 def _unknown_commits(
-    history: Sequence[tuple[str, dict[str, str]]], commits: Sequence[Row], ended: bool
+    history: Sequence[tuple[str, dict[str, str]]], rows: Sequence[Row], commits: Sequence[Row], ended: bool, cut: bool
 ) -> Iterator[str]:
     """Each call made one commit, and in the end the journal knows of every one."""
     recorded = {row.event["revision"]: row for row in commits}
+    adopted = {id for row in rows if row.kind == "RunResumed" for id in row.event.get("adopted", [])}
     seen: dict[tuple[str, ...], str] = {}
     for revision, trailers in history[1:]:
         stamp = tuple(trailers.get(key, "") for key in ("Agent", "Step", "Call"))
-        if stamp in seen:
+        if stamp in seen and seen[stamp] not in adopted:  # what a lost step has done may be done again
             yield f"P3: the commits {seen[stamp]} and {revision} are both by {'#'.join(stamp)}"
         seen[stamp] = revision
         row = recorded.get(revision)
         if row is None:
             if ended:
                 yield f"P3: the commit {revision} by {'#'.join(stamp)} is in no row"
-        elif (row.agent, str(row.step)) != stamp[:2]:
+        elif not cut and (row.agent, str(row.step)) != stamp[:2]:  # a lost write that is made again changes nothing
             yield f"P3: row {row.position} says that {row.agent}#{row.step} made {revision}, the commit {stamp}"
 
 
-def _lost_lines(steps: dict[tuple[str, int], Step], git: Git) -> Iterator[str]:
+def _lost_lines(steps: dict[tuple[str, int], Step], git: Git, cut: bool) -> Iterator[str]:
     """Lines that an acknowledged call wrote and that are to stay."""
     wanted: dict[str, set[str]] = defaultdict(set)
     for step in steps.values():
@@ -345,8 +356,38 @@ def _lost_lines(steps: dict[tuple[str, int], Step], git: Git) -> Iterator[str]:
     for path, data in zip(paths, git.contents([f"main:{path}" for path in paths]), strict=True):
         lines = Counter((data or b"").decode(errors="replace").splitlines())
         for line in sorted(wanted[path]):
-            if lines[line] != 1:
+            if lines[line] != 1 and not (cut and lines[line]):  # what was lost may have been added again
                 yield f"P3: {path}: the line {line!r} is there {lines[line]} times"
+
+
+# -- a journal that was cut short -------------------------------------------------------------------------------------
+
+
+def losses(rows: Sequence[Row], before: Sequence[Row], ended: bool) -> Iterator[str]:
+    """What is left is how the journal began, and what it has lost of the shared files is told."""
+    newest = before[-1].epoch
+    left = [row for row in rows if row.epoch <= newest]
+    if left != list(before[: len(left)]):
+        yield "P4: what is left of the cut journal is not how it began"
+        return
+    if (
+        left
+        and len(left) < len(before)
+        and (before[len(left)].epoch, before[len(left)].time)
+        == (
+            left[-1].epoch,
+            left[-1].time,
+        )
+    ):
+        yield f"P4: the cut tore the transaction of row {left[-1].position}"
+    if not ended:
+        return
+    answered = {(row.agent, row.step) for row in left if row.kind == "ModelAnswered"}
+    told = {id for row in rows if row.kind == "RunResumed" for id in row.event.get("adopted", [])}
+    for row in before[len(left) :]:
+        lost = row.kind == "FileCommitted" and (row.agent, row.step) not in answered
+        if lost and row.event["revision"] not in told:
+            yield f"P3: the commit {row.event['revision']} of the lost row {row.position} is not reported"
 
 
 # -- P5: the end ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 A case is a place and an occurrence: the scripted run is begun in a process of its own, which is killed there, then
 resumed (in the full form some are killed again) until it has ended. The checker looks twice: at what the dead engine
-left, and at the end.
+left, and at the end. Besides, the log of a dead engine's journal is cut after every frame of it (in the short form:
+some), as a power cut may cut it, and the run resumed from what is left.
 
     python -m campaigns.crash           lists the places
 """
@@ -15,6 +16,7 @@ import os
 import random
 import shutil
 import signal
+import struct
 import sys
 import tempfile
 import time
@@ -26,18 +28,23 @@ from pathlib import Path
 
 from campaigns.checker import check
 from campaigns.crash_child import COMPLETED, REFUSED, STOPPED, Places, main_of_phase
-from campaigns.evidence import read_journal
+from campaigns.evidence import Row, read_journal
 from campaigns.failpoints import names
 from megaagent.events import Usage
+from megaagent.folder import RunFolder
 from megaagent.launch import find_scenario
 from megaagent.models.prices import cost_of
+from megaagent.proof import replay
 
 WORKERS = 2
 SHORT, FULL = 210, 1_500  # cases, beside those that a signal other than SIGKILL ends
 PATIENCE = 60  # seconds, after which a phase is taken to hang
-ON_RESUME = ("recorded.RunResumed", "workspace.open")  # places that only a second engine passes
+ON_RESUME = ("recorded.RunResumed", "workspace.open", "snapshot.restore")  # places that only a second engine passes
+BASE = "base"  # folder of the run whose journal is cut
 CLOCK = "clock"  # no place: the engine is killed after so many milliseconds, wherever it is
 LOAD, WIDE = 300, (12, 24)  # so many such kills, of a run with 12 groups of 25 and the two others
+CUTS = 20  # frames after which the journal's log is cut in the short form
+LATE = ("engine.end.before", 1)  # where the engine dies whose journal is cut
 BEGUN = ("step.act.before", 5)  # where the first engine dies when the second is the one to be looked at
 
 
@@ -48,13 +55,17 @@ class Case:
     Attributes:
         kills: place and occurrence at which each engine in turn dies; for `CLOCK`, milliseconds.
         signal: what the last of them is sent: KILL, TERM, or STOP (another engine is then refused, and it goes on).
+        cut: no kill; the journal of an engine that died late keeps so many frames of its log.
     """
 
     kills: tuple[tuple[str, int], ...]
     signal: str = "KILL"
     width: tuple[int, int] = (2, 4)
+    cut: int | None = None
 
     def __str__(self) -> str:
+        if self.cut is not None:
+            return f"CUT after frame {self.cut} of the journal's log"
         load = "" if self.width == Case.width else " under load"
         return f"{self.signal}{load} at " + ", then at ".join(f"{place} ({n})" for place, n in self.kills)
 
@@ -76,6 +87,7 @@ def run(full: bool, seed: int) -> dict[str, object]:
         _load_everything()
         counts = dry_run(Path(folder, "dry"))
         cases = chosen(counts, FULL if full else SHORT, seed, doubles=full)
+        cases += cuts(Path(folder, BASE), None if full else CUTS, seed)
         cases += under_load(Path(folder, "wide"), LOAD, seed) if full else []
         outcomes = in_parallel(cases, Path(folder))
     for outcome in outcomes:
@@ -145,6 +157,19 @@ def under_load(folder: Path, number: int, seed: int) -> list[Case]:
     return [Case(((CLOCK, random_.randint(50, milliseconds)),), width=WIDE) for _ in range(number)]
 
 
+def cuts(folder: Path, number: int | None, seed: int) -> list[Case]:
+    """Cuts after so many frames, drawn at random, or after each; makes the run that is cut."""
+    folder.mkdir()
+    places = Places(folder)
+    status = phase(lambda: main_of_phase(places, *LATE), places)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, _tail(places)
+    run = places.run()
+    assert run is not None
+    frames = range(frames_of(log_of(run)))
+    chosen = frames if number is None else sorted(random.Random(seed).sample(frames, min(number, len(frames))))
+    return [Case((), cut=frame) for frame in chosen]
+
+
 def _draw(random_: random.Random, count: int) -> int:
     return random_.randint(1, max(1, count * 4 // 5))
 
@@ -154,6 +179,8 @@ def _draw(random_: random.Random, count: int) -> int:
 
 def play(case: Case, folder: Path) -> Outcome:
     """Begin, kill, look, resume, look."""
+    if case.cut is not None:
+        return _play_cut(case, folder)
     folder.mkdir()
     outcome, places = Outcome(str(case)), Places(folder)
     number = signal.Signals[f"SIG{case.signal}"]
@@ -166,6 +193,43 @@ def play(case: Case, folder: Path) -> Outcome:
         _judge(outcome, places, ended=False)
     _finish(outcome, places, case.width)
     return outcome
+
+
+def _play_cut(case: Case, folder: Path) -> Outcome:
+    """Cut the journal of a dead engine, look, resume, look."""
+    shutil.copytree(folder.parent / BASE, folder, ignore=shutil.ignore_patterns("*.sock"))
+    outcome, places = Outcome(str(case), reached=1), Places(folder)
+    run = places.run()
+    assert run is not None and case.cut is not None
+    before = read_journal(run.journal)
+    cut_log(log_of(run), case.cut)
+    if not read_journal(run.journal):
+        outcome.began = False  # nothing is left to go on with; the engine must say so
+        if os.waitstatus_to_exitcode(phase(lambda: main_of_phase(places), places)) != REFUSED:
+            outcome.violations.append(f"P5: a journal without a fact was not refused: {_tail(places)}")
+        return outcome
+    _judge(outcome, places, ended=False, cut=before)
+    _finish(outcome, places, case.width, cut=before)
+    return outcome
+
+
+def log_of(run: RunFolder) -> Path:
+    """The log that SQLite keeps beside a journal that was not closed."""
+    return run.journal.with_name(run.journal.name + "-wal")
+
+
+def frames_of(log: Path) -> int:
+    """How many pages a log holds: a header of 32 bytes, then for each page 24 bytes and the page itself."""
+    [page] = struct.unpack(">8xI", log.read_bytes()[:12])
+    return (log.stat().st_size - 32) // (24 + page)
+
+
+def cut_log(log: Path, frames: int) -> None:
+    """Keep so many frames and half of the next, as a disk may that lost its power while it wrote."""
+    [page] = struct.unpack(">8xI", log.read_bytes()[:12])
+    with log.open("r+b") as file:
+        file.truncate(32 + frames * (24 + page) + page // 2)
+    log.with_name(log.name.removesuffix("-wal") + "-shm").unlink(missing_ok=True)
 
 
 def _spoil(outcome: Outcome, places: Places, at: tuple[str, int], sent: int, width: tuple[int, int]) -> bool:
@@ -197,7 +261,7 @@ def _stopped(outcome: Outcome, places: Places, pid: int, width: tuple[int, int])
     os.kill(pid, signal.SIGCONT)
 
 
-def _finish(outcome: Outcome, places: Places, width: tuple[int, int]) -> None:
+def _finish(outcome: Outcome, places: Places, width: tuple[int, int], cut: Sequence[Row] = ()) -> None:
     """Resume to the end; who died before the first fact has nothing to go on with, and must have spent nothing."""
     folder = places.run()
     if folder is None or not read_journal(folder.journal):
@@ -208,14 +272,15 @@ def _finish(outcome: Outcome, places: Places, width: tuple[int, int]) -> None:
     code = os.waitstatus_to_exitcode(phase(lambda: main_of_phase(places, width=width), places))
     if code not in (COMPLETED, REFUSED):
         outcome.violations.append(f"P5: the resumed engine ended with {code}: {_tail(places)}")
-    _judge(outcome, places, ended=True)
+    _judge(outcome, places, ended=True, cut=cut)
+    outcome.violations += [f"P5: the replay finds: {problem}" for problem in replay(folder).problems]
 
 
-def _judge(outcome: Outcome, places: Places, *, ended: bool) -> None:
+def _judge(outcome: Outcome, places: Places, *, ended: bool, cut: Sequence[Row] = ()) -> None:
     folder = places.run()
     if folder is None:
         return
-    found = check(folder.path, places.bill, places.effects, ended=ended)
+    found = check(folder.path, places.bill, places.effects, ended=ended, cut=cut)
     when = "at the end" if ended else "after the crash"
     outcome.violations += [f"{violation} ({when})" for violation in found]
 

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,15 @@ from megaagent.errors import RunError
 from megaagent.folder import RunFolder, all_runs
 from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.models.simulated import AT_ONCE, SimulatedModel
+from megaagent.organization import snapshots
+from megaagent.organization.snapshots import Keeper
 from megaagent.sandboxes import Probe
 from megaagent.sandboxes.contract import Execution, Level, Program
 from megaagent.settings import changed
 from megaagent.workspace import store
 
 MODEL = "sim:story"
+SNAPSHOT_EVERY = 50  # facts, so that even this short run has some
 COMPLETED, REFUSED, STOPPED = 0, 3, 4  # exit codes of a phase
 
 
@@ -167,6 +171,8 @@ def main_of_phase(
         SAFEGUARDS[safeguard]()
     failpoints = Failpoints(place, occurrence, lambda: os.kill(os.getpid(), number))
     put(launch, "probe", _played)
+    put(launch, "Keeper", partial(Keeper, every=SNAPSHOT_EVERY))
+    put(snapshots, "PER_AGENT", 1)
     put(store, "STALE", 0.2)  # seconds: a dead engine's lock on the branch is waited for, but not for so long
     failpoints.install()
     code = asyncio.run(phase(places, failpoints, width))

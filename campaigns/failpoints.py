@@ -15,11 +15,13 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
-from megaagent import launch
+from megaagent import launch, past
 from megaagent.control import ControlServer
 from megaagent.journal import ledger, lock, sqlite
 from megaagent.journal.codec import kind_of
 from megaagent.organization.engine import Organization
+from megaagent.organization.programs import Programs
+from megaagent.organization.snapshots import Keeper
 from megaagent.organization.step import Steps
 from megaagent.organization.verification import Verification
 from megaagent.organization.voices import Voices
@@ -41,6 +43,8 @@ STATEMENTS = {
     "INSERT INTO blob": "journal.content",
     "INSERT INTO record": "journal.rows",
     "INSERT INTO recall": "journal.words",
+    "INSERT OR REPLACE INTO snapshot": "journal.snapshot",
+    "DELETE FROM snapshot": "journal.older_snapshot",
     "COMMIT": "journal.commit",
     "PRAGMA wal_checkpoint": "journal.checkpoint",
     "PRAGMA journal_mode = DELETE": "journal.fold",
@@ -75,7 +79,16 @@ AROUND = {  # a function or method, and the name of the places before and after 
     "program.close": (LocalHandle, "close"),
     "verify.round": (Verification, "round"),
     "verify.judge": (Verification, "_judge"),
+    "snapshot.encode": (Keeper, "_encoded"),
+    "snapshot.keep": (sqlite.SQLiteJournal, "snapshot"),
+    "snapshot.restore": (past, "restored"),
+    "snapshot.close": (Keeper, "close"),
     "engine.take_in": (Organization, "take_in"),
+    "engine.stop": (Organization, "_stop_everything"),
+    "programs.close": (Programs, "close"),
+    "run.close": (launch.Run, "close"),
+    "runtime.close": (LocalRuntime, "close"),
+    "workspace.close": (Workspace, "close"),
     "engine.end": (Organization, "_end"),
     "deliverable": (launch, "_check_out"),
     "report": (launch, "write_report"),

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from functools import partial
 from importlib import import_module
 from operator import attrgetter
@@ -20,6 +20,7 @@ import msgspec
 
 from megaagent import __version__
 from megaagent import events as ev
+from megaagent.adoption import adopting, contents, unknown_commits
 from megaagent.agent.prompts import Prompts
 from megaagent.assembly import Parts, assemble, first_facts
 from megaagent.clock import Clock, WallClock
@@ -314,7 +315,11 @@ async def resume(
         workspace.sole_writer()  # as the journal's lock has shown: what a killed engine left locked is free
         stack.callback(workspace.close)
         lost = tuple(member.program for member in past.state.live() if member.program)
-        await journal.append([Fact(ENGINE, 0, ev.RunResumed(__version__, lost)), *new_caps(changes)])
+        with closing(journal.reader()) as reader:
+            found = unknown_commits(workspace, reader, past.state)
+        resumed = ev.RunResumed(__version__, lost, tuple(commit.revision for commit in found))
+        facts = [Fact(ENGINE, 0, resumed), *adopting(found, journal.epoch), *new_caps(changes)]
+        await journal.append(facts, contents(workspace, found))
         folder.report.unlink(missing_ok=True)  # it told of an ending that is none any more
         run = past.state.run.run  # not the folder's name, which a person may have changed: commits are known by it
         yield await enter(stack, folder, run, journal, workspace, settings, opened, tools, chosen, clock, past.state)

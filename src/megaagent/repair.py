@@ -11,6 +11,7 @@ from pathlib import Path
 import pygit2
 
 from megaagent import events as ev
+from megaagent.adoption import is_of_open_step
 from megaagent.clock import Clock, WallClock
 from megaagent.errors import RunError
 from megaagent.events import BOSS, ENGINE, Fact, Revision, Struct
@@ -22,7 +23,7 @@ from megaagent.launch import nothing_left_behind
 from megaagent.organization.state import State
 from megaagent.past import read_past
 from megaagent.proof import check_files
-from megaagent.workspace import Stamp, Workspace, stamps
+from megaagent.workspace import Stamp, Workspace
 from megaagent.workspace.store import head_of, move_branch, open_repository
 
 
@@ -138,22 +139,13 @@ def _move_to_newest(new: RunFolder, state: State) -> tuple[tuple[Revision, ...],
     try:
         head = head_of(repository)
         beyond = list(takewhile(lambda commit: str(commit.id) not in known, repository.walk(head.id)))[::-1]
-        adopted = list(takewhile(lambda commit: _is_of_open_step(commit, state), beyond))
+        adopted = list(takewhile(lambda commit: is_of_open_step(commit, state), beyond))
         wanted = adopted[-1].id if adopted else beyond[0].parent_ids[0] if beyond else head.id
         if wanted != head.id:
             move_branch(repository, head.id, wanted, durable=True)
         return _names(adopted), _names(beyond[len(adopted) :])
     finally:
         repository.free()
-
-
-def _is_of_open_step(commit: pygit2.Commit, state: State) -> bool:
-    """Whether the commit was made by a step whose answer is saved and whose results are not."""
-    carried = stamps.trailers(commit.message)
-    [agent, step] = [carried.get(key, [""])[0] for key in (stamps.AGENT, stamps.STEP)]
-    member = state.members.get(agent)
-    run = carried.get(stamps.RUN) == [state.run.run]
-    return run and member is not None and member.pending and str(member.step) == step
 
 
 def _names(commits: Iterable[pygit2.Commit]) -> tuple[Revision, ...]:

@@ -103,7 +103,9 @@ class FilesPart:
         if not self._work.carried_on:
             return None
         adopted = await self._blocking(self._workspace.adopted, self._stamp())
-        return adopted.get(path)
+        found = adopted.get(path)
+        # One that is a fact already is of a step with this number that the journal has lost.
+        return found if found is None or found.revision != self._work.me.seen.get(path) else None
 
     async def _revision(self, base: str) -> str:
         return await self._blocking(self._workspace.resolve, base)
