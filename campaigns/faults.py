@@ -32,7 +32,7 @@ from megaagent.settings import Settings, changed
 
 WORKERS: Final = ("ann", "bob", "cid")
 SIDE_BY_SIDE: Final = 32
-ATTEMPT: Final = 1.5  # seconds
+ATTEMPT: Final = 3.0  # seconds
 PATIENCE: Final = 60.0  # seconds after which a case counts as hanging
 MOST_REQUESTS: Final = 120
 COMBINATIONS: Final = 1000
@@ -61,10 +61,11 @@ class Case(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What was found wrong, and what the case cost."""
+    """What was found wrong, and what the case cost; `played` counts faults each time."""
 
     violations: tuple[str, ...]
     requests: int
+    played: int
     seconds: float
 
 
@@ -126,7 +127,7 @@ def singles(seed: int) -> Iterator[Case]:
     for stream in (True, False):
         random = Random(f"singles {seed} {stream}")
         for name, fault in FAULTS.items():
-            at = random.randrange(1, 8)
+            at = random.randrange(1, 8) if fault.times == 1 else 1
             yield Case(name, stream, seed, (Planned(name, at, fault.times),))
         for name in ADDRESSES:
             yield Case(name, stream, seed, address=name)
@@ -244,7 +245,7 @@ async def meet(case: Case, runs: Path) -> Outcome:
             found.append(f"{server.early} calls came before the end of a wait that was asked for")
         if server.requests > MOST_REQUESTS:
             found.append(f"{server.requests} requests were made")
-        return Outcome(tuple(found), server.requests, time.monotonic() - began)
+        return Outcome(tuple(found), server.requests, server.played.total(), time.monotonic() - began)
 
 
 async def _live(case: Case, server: FaultyServer, url: str, runs: Path) -> list[str]:
@@ -292,7 +293,7 @@ def _judge(case: Case, server: FaultyServer, run: Run, deliverable: Path) -> Ite
         positions = [each.position for each in _of(records, ev.CircuitChanged)]
         if not {"open", "half-open", "closed"} <= set(positions) or positions[-1] != "closed":
             yield f"the breaker went through {positions}"
-    if server.pending:
+    if server.pending and case.name in (*FAULTS, *DETOURS):  # in combinations there may be no call left that fits
         yield f"the campaign's own fault: {server.pending} were not played"
 
 
@@ -375,6 +376,7 @@ def run(full: bool, seed: int) -> dict[str, object]:
         "cases": len(cases),
         "violations": violations,
         "faults": len(FAULTS) + len(ADDRESSES),
+        "played": sum(outcome.played for outcome in outcomes),
         "requests": sum(outcome.requests for outcome in outcomes),
         "slowest_seconds": round(max(outcome.seconds for outcome in outcomes), 1),
         "seconds": round(time.monotonic() - began, 1),

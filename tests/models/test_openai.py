@@ -430,6 +430,92 @@ async def test_an_answer_that_nobody_counted_does_not_look_free(serve: Serve):
     assert "estimate" in answer.repairs[0]
 
 
+ABSURD: list[Any] = [
+    {"prompt_tokens": -1, "completion_tokens": 2}, {"prompt_tokens": 10**30, "completion_tokens": 2},
+    {"prompt_tokens": 7, "completion_tokens": 10**9}, {"prompt_tokens": "7", "completion_tokens": None},
+    {"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": True, "completion_tokens": 1}, [1], "none", 7,
+]  # fmt: skip
+
+
+@both
+@pytest.mark.parametrize("usage", ABSURD, ids=str)
+async def test_a_usage_that_cannot_be_costs_no_answer_and_is_not_believed(serve: Serve, stream: bool, usage: Any):
+    body = as_stream(delta({"content": "some words"}, "stop"), {"choices": [], "usage": usage})
+    document = json.dumps(whole({"content": "some words"}) | {"usage": usage})
+    answer = await ask(serve, sends(body, kind="text/event-stream") if stream else sends(document), stream)
+    assert answer.text == "some words"
+    assert 0 < answer.usage.prompt < 100
+    assert 0 < answer.usage.completion < 100
+    assert "estimate" in answer.repairs[0]
+
+
+@both
+@pytest.mark.parametrize(("told", "cut"), [(300, True), (9_000, False)])
+async def test_a_prompt_that_was_cut_without_a_word_is_noticed(serve: Serve, stream: bool, told: int, cut: bool):
+    long = ModelRequest("m", (ChatMessage("user", "word " * 6000),), deadline=20.0)
+    document = whole({"content": "ok"}) | {"usage": {"prompt_tokens": told, "completion_tokens": 1}}
+    answer = await ask(serve, sends(json.dumps(document)), stream, long)
+    assert answer.prompt_cut == cut
+    assert bool(answer.repairs) == cut
+    assert answer.usage.prompt == told
+
+
+@both
+async def test_an_id_that_the_conversation_has_had_is_replaced(serve: Serve, stream: bool):
+    had = ToolCall("call_0", "f", "{}")
+    talk = (
+        ChatMessage("user", "hi"),
+        ChatMessage("assistant", "", (had,)),
+        ChatMessage("tool", "ok", call_id="call_0"),
+    )
+    document = whole({"tool_calls": [tool_call("f", "{}", "call_0"), tool_call("f", '{"n": 1}', "x y")]}, "tool_calls")
+    handler = sends(pieces_of(document), kind="text/event-stream") if stream else sends(json.dumps(document))
+    answer = await ask(serve, handler, stream, ModelRequest("m", talk, deadline=20.0))
+    assert {call.id for call in answer.calls}.isdisjoint({"call_0", "x y"})
+    assert len(answer.repairs) == 2
+
+
+@both
+async def test_a_call_that_came_twice_is_made_once(serve: Serve, stream: bool):
+    calls = [tool_call("f", '{"n": 1}', "c1"), tool_call("f", '{"n": 1}', "c1"), tool_call("f", '{"n": 1}', "c2")]
+    if stream:
+        document = sends(as_stream(*(delta({"tool_calls": [{**c, "index": n}]}) for n, c in enumerate(calls)),
+                                   delta({}, "tool_calls"), USAGE), kind="text/event-stream")  # fmt: skip
+    else:
+        document = sends(json.dumps(whole({"tool_calls": calls}, "tool_calls")))
+    answer = await ask(serve, document, stream)
+    assert [call.id for call in answer.calls] == ["c1", "c2"]
+    assert "came twice" in answer.repairs[0]
+
+
+PAID = {
+    "nothing came": (never_ends(), True),
+    "it was cut": (hangs_up(as_stream(delta({"content": "Once"}), done=False)), True),
+    "it was empty": (sends(json.dumps(whole({"content": ""}))), True),
+    "it was refused": (refuses(503, "overloaded"), False),
+    "slow down": (refuses(429, "slow down"), False),
+}
+
+
+@both
+@pytest.mark.parametrize("case", PAID)
+async def test_whether_an_attempt_may_have_been_paid_for(serve: Serve, stream: bool, case: str):
+    handler, paid = PAID[case]
+    with pytest.raises(ModelError) as caught:
+        await ask(serve, handler, stream, msgspec.structs.replace(ASK, deadline=0.3))
+    assert caught.value.maybe_paid == paid
+    assert (caught.value.usage is not None) == (case == "it was empty")
+
+
+async def test_nobody_is_paid_for_a_connection_that_never_was():
+    model = OpenAIModel("http://no-such-host.invalid/v1")
+    with pytest.raises(ModelError) as caught:
+        await model.complete(ASK)
+    await model.close()
+    assert caught.value.fault == "connection"
+    assert not caught.value.maybe_paid
+
+
 @both
 async def test_usage_in_all_its_places(serve: Serve, stream: bool):
     usage = {
