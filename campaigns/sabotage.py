@@ -102,7 +102,9 @@ def no_swap() -> None:
     """The branch is set without a look at where it is."""
 
     def move(repo: Any, old: object, new: object, durable: bool) -> None:
-        Path(repo.path, store.BRANCH).write_text(f"{new}\n")
+        beside = Path(repo.path, f"set-{secrets.token_hex(4)}")
+        beside.write_text(f"{new}\n")
+        beside.replace(Path(repo.path, store.BRANCH))  # whole: only the look at the old value is left out
 
     put(workspace, "move_branch", move)
 
