@@ -1,0 +1,95 @@
+"""How good the order is in which calls are made: `python -m benchmarks schedule`.
+
+In virtual time, with a provider that takes only C calls at once and a gate that knows it, the time that a run takes is
+compared with what no order could beat: the critical path, or all work shared among C places. The critical path is that
+of the same organization with as many calls at once as it wants. Simulated models; no model is asked.
+
+    policy_ratio                   the worst of the policy scenario with C = 8, 32, 128
+    random_median, random_worst    of 200 organizations drawn by the seeds 1 to 200, each with one of these C
+    ..._without_priority           the same when calls go in the order of asking
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from benchmarks.critical_path import critical_path
+from benchmarks.organizations import organization
+from benchmarks.policy import chosen
+from megaagent.models.gate import Gate, Place
+from megaagent.models.script import Script
+from megaagent.models.simulated import Latency, SimulatedModel
+from megaagent.scenarios.policy.nation import AGENTS
+from megaagent.scenarios.policy.scenario import Policy
+from megaagent.scenarios.policy.script import script
+from megaagent.testing import Rehearsal, rehearse
+
+AT_ONCE = (8, 32, 128)
+MEMORY = Path("/dev/shm")  # a file system in memory, where there is one
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks schedule", description=__doc__)
+    parser.add_argument("--organizations", type=int, default=200)
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
+    given = parser.parse_args(arguments)
+    seeds = range(given.first_seed, given.first_seed + given.organizations)
+    with ProcessPoolExecutor(given.processes) as pool:
+        policy = [list(pool.map(partial(policy_ratio, priority=on), AT_ONCE)) for on in (True, False)]
+        drawn = [list(pool.map(partial(random_ratio, priority=on), seeds)) for on in (True, False)]
+    figures: dict[str, object] = {
+        "benchmark": "schedule",
+        "simulated": True,
+        "organizations": given.organizations,
+        "policy_ratio": max(policy[0]),
+        "policy_ratios": dict(zip(map(str, AT_ONCE), policy[0], strict=True)),
+        "policy_ratios_without_priority": dict(zip(map(str, AT_ONCE), policy[1], strict=True)),
+    }
+    for suffix, ratios in zip(("", "_without_priority"), drawn, strict=True):
+        figures[f"random_median{suffix}"] = round(statistics.median(ratios), 4)
+        figures[f"random_mean{suffix}"] = round(statistics.mean(ratios), 4)
+        figures[f"random_worst{suffix}"] = max(ratios)
+        figures[f"random_worst_seed{suffix}"] = seeds[ratios.index(max(ratios))]
+    print(json.dumps(figures))
+    return 0
+
+
+def policy_ratio(at_once: int, *, priority: bool) -> float:
+    """The policy scenario with so many calls at once."""
+    return ratio(script(), at_once, priority=priority, goal=Policy().goal)
+
+
+def random_ratio(seed: int, *, priority: bool) -> float:
+    """The organization of that seed."""
+    return ratio(organization(seed), AT_ONCE[seed % len(AT_ONCE)], priority=priority)
+
+
+def ratio(played: Script, at_once: int, *, priority: bool, goal: str = "Do it.") -> float:
+    """The run's time over the lower bound."""
+    free = critical_path(run(played, 100_000, goal).records)
+    bounded = run(played, at_once, goal, priority=priority)
+    work = critical_path(bounded.records).work
+    return round(bounded.seconds / max(free.seconds, work / at_once), 4)
+
+
+def run(played: Script, at_once: int, goal: str, *, priority: bool = True) -> Rehearsal:
+    """A rehearsal with so many calls at once."""
+    settings = chosen(AGENTS, **{"gate.start": at_once, "gate.most": at_once, "limits.steps": 1000})
+    model = SimulatedModel(played, name="sim:script", latency=Latency())
+    gate = Gate(settings.gate) if priority else InOrder(settings.gate)
+    done = rehearse(model, goal, settings=settings, gate=gate, scratch=MEMORY if MEMORY.is_dir() else None)
+    assert done.ending.status == "completed", done.ending
+    return done
+
+
+class InOrder(Gate):
+    """A gate without the rule of priority: places are given in the order of asking, with turns among shares."""
+
+    def place(self, *, priority: int = 0, share: str = "", tokens: int = 0) -> Place:
+        return super().place(priority=0, share=share, tokens=tokens)
