@@ -336,13 +336,15 @@ def _told(case: Case, server: FaultyServer, records: Sequence[Record]) -> Iterat
         shows = FAULTS[name].shows
         needed["attempt" if shows == "pause" and case.fallback else shows] += times
         paid += times if FAULTS[name].paid else 0
+    # What was sent but did not arrive in time shows as one more attempt.
+    late = max(0, len(retried) + len(failed) - needed["attempt"] - needed["call"])
     refused = len([e for e in _of(records, ev.ToolReturned) if not e.ok]) + len(_of(records, ev.AgentCorrected))
     repaired = len([e for e in _of(records, ev.ModelAnswered) if e.repairs])
     seen = {
         "attempt": len(retried) + len(failed),
         "call": len(failed),
-        "repair": repaired,
-        "told": refused,
+        "repair": repaired + late,
+        "told": refused + late,
         "pause": len(_of(records, ev.RunPaused)) * max(1, needed["pause"]),
     }
     for what, count in seen.items():

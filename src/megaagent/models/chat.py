@@ -111,6 +111,7 @@ def wire_message(message: ChatMessage, reasoning_back: str | None = None) -> dic
     return wire
 
 
+_LONGEST: Final = 4 << 20  # characters of arguments; beyond that they would only fill every later request
 _NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _AN_ID: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 
@@ -390,7 +391,11 @@ class Answer:
         calls: list[ToolCall] = []
         seen: set[tuple[str, str, str]] = set()
         for slot in self._slots:
-            said, arguments = self._said([slot.name]), clean_json(self._hide(slot.arguments))
+            told = slot.arguments
+            if len(told) > _LONGEST:
+                repairs.append(f"left out arguments of {len(told):,} characters")
+                told = json.dumps({"left_out": f"{len(told):,} characters, more than any tool takes"})
+            said, arguments = self._said([slot.name]), clean_json(self._hide(told))
             name = mend_name(said, offered)
             if not name:
                 repairs.append("dropped a call without a name")
@@ -404,7 +409,7 @@ class Answer:
             seen.add((slot.id, name, arguments))
             if name != said:
                 repairs.append(f"took the call of {said[:80]!r} for one of {name}")
-            if arguments != slot.arguments and slot.arguments.strip():
+            if arguments != told and told.strip():
                 repairs.append(f"removed characters that no text may have from the arguments of {name}")
             arguments, how = mend_arguments(arguments) if arguments.strip() else ("{}", "")
             if how:
