@@ -124,8 +124,9 @@ def _forms(value: str) -> Iterator[str]:
         pairs = [digits[at : at + 2] for at in range(0, len(digits), 2)]
         yield digits
         yield "".join(f"%{pair}" for pair in pairs)
-        yield "".join(f"\\x{pair}" for pair in pairs)
-        yield "".join(f"\\u00{pair}" for pair in pairs)
+        for slash in ("\\", "\\\\"):  # doubled in the arguments of a call, which are JSON in text
+            yield "".join(f"{slash}x{pair}" for pair in pairs)
+            yield "".join(f"{slash}u00{pair}" for pair in pairs)
     yield msgspec.json.encode(value).decode()[1:-1]
     yield "".join(f"&#{byte};" for byte in data)
     for between in ("\0", "\ufffd"):  # UTF-16, before and after NUL was made storable
