@@ -5,6 +5,8 @@ through a power cut when it is answered; every write goes through the same queue
 file at different places. Afterwards `git` itself checks the store.
 
     commits_per_s_600, commits_per_s_60000  acknowledged commits per second, with so many files
+    cpu_ms_per_commit_600, cpu_ms_per_commit_60000  CPU time of this process, all threads, agents and reader included;
+                     beside other work on the machine these say more than the rates
     lost             acknowledged writes that are not in the branch, and lines of the one file that are missing
     merged_per_s     writes per second of 20 agents into one file, nearly all of them merges
     read_ms_p99      how long a read of a file took (in a thread) while 64 agents wrote
@@ -12,7 +14,7 @@ file at different places. Afterwards `git` itself checks the store.
     packs, loose     the store after it: files of packed objects, objects that lie alone
     kb_per_commit    what the store grew by for a commit of 200 bytes, after packing
     floor_per_s      blob, two trees, commit and ref by pygit2, one after the other, nothing synced; `floor_ratio` is
-                     ours over it
+                     ours over it; `floor_cpu_ms` its CPU time for a commit
     git_per_s        the same by the command line: hash-object, mktree twice, commit-tree, update-ref
 """
 
@@ -36,6 +38,7 @@ from megaagent.workspace import Committed, Conflict, Queue, Stamp, Workspace
 AGENTS = 64
 EDITORS = 20
 EDITS = 20
+FLOOR = 1000  # commits
 FIRST = Stamp("boss", "benchmark", 0, 0, 1_700_000_000.0)
 
 
@@ -56,17 +59,29 @@ def main(arguments: list[str]) -> int:
 
 
 def _round(place: Path, seconds: float) -> dict[str, float]:
+    cpu = time.process_time()
     floor = _floor(place / "floor.git")
+    cpu = time.process_time() - cpu
     figures: dict[str, float] = {"lost": 0}
     for files in (600, 60_000):
         measured = asyncio.run(_crowd(place / f"{files}.git", place, files, seconds))
         figures["lost"] += measured.pop("lost")
         figures[f"commits_per_s_{files}"] = measured.pop("commits_per_s")
+        figures[f"cpu_ms_per_commit_{files}"] = measured.pop("cpu_ms")
         figures |= measured
     edited = asyncio.run(_one_file(place / "one.git"))
     figures["lost"] += edited.pop("lost")
     ratio = min(figures["commits_per_s_600"], figures["commits_per_s_60000"]) / floor
-    return figures | edited | {"floor_per_s": floor, "floor_ratio": ratio, "git_per_s": _git_floor(place / "git.git")}
+    return (
+        figures
+        | edited
+        | {
+            "floor_per_s": floor,
+            "floor_cpu_ms": 1000 * cpu / FLOOR,
+            "floor_ratio": ratio,
+            "git_per_s": _git_floor(place / "git.git"),
+        }
+    )
 
 
 # -- many files -------------------------------------------------------------------------------------------------------
@@ -120,11 +135,11 @@ async def _crowd(path: Path, place: Path, files: int, seconds: float) -> dict[st
             lags.append(time.perf_counter() - began - 0.01)
 
     tasks = [asyncio.create_task(work) for work in (*map(write, range(AGENTS)), read(), watch())]
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     await asyncio.sleep(seconds)
     ending = True
     await asyncio.gather(*tasks)
-    took = time.perf_counter() - began
+    took, cpu = time.perf_counter() - began, time.process_time() - cpu
     await asyncio.to_thread(_packed, workspace)
     lost = sum(workspace.read_bytes(name) != content for name, (_, content) in acknowledged.items())
     workspace.close()
@@ -136,6 +151,7 @@ async def _crowd(path: Path, place: Path, files: int, seconds: float) -> dict[st
     return {
         "lost": lost,
         "commits_per_s": count / took,
+        "cpu_ms": 1000 * cpu / count,
         "read_ms_p99": _p99(reads),
         "loop_lag_ms_p99": _p99(lags),
         "packs": len(list(objects.glob("pack/*.pack"))),
@@ -196,7 +212,7 @@ async def _one_file(path: Path) -> dict[str, float]:
 # -- the floor --------------------------------------------------------------------------------------------------------
 
 
-def _floor(path: Path, count: int = 1000) -> float:
+def _floor(path: Path, count: int = FLOOR) -> float:
     repo = pygit2.init_repository(str(path), bare=True)
     author = pygit2.Signature("floor", "floor@megaagent.invalid", 1_700_000_000, 0)
     parents: list[pygit2.Oid] = []
