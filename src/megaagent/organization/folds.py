@@ -23,6 +23,8 @@ E = TypeVar("E", bound=ev.Event)
 KEPT_FILES = 50  # files and programs remembered per agent for its supervisor; the journal has them all
 KEPT_RUNS = 5
 SPENT_UP = "budget spent"  # the sign of work that is handed in since the run's own cap was met
+# Faults for which neither an agent nor its mail can do anything.
+BLAMELESS = ("cancelled", "no_money", "unauthorized", "not_found", "connection", "rate_limit")
 PRESSED = ("stalled", "waits in vain")  # signs after whose nudges a debt fails
 
 
@@ -260,7 +262,7 @@ def _call_failed(state: State, record: Record, event: ev.CallFailed) -> None:
         state.keep_reserved(record.agent, event.tokens, event.cost)
     state.land(record.agent, event.call)
     if member is not None:
-        failures = member.failures + (event.fault != "cancelled")
+        failures = member.failures + (event.fault not in BLAMELESS)
         state.change(record.agent, call=None, carried=(), failures=failures)
         if event.fault != "cancelled":
             state.count(record.agent, calls=1, failures=1)

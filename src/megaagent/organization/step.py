@@ -11,7 +11,7 @@ import msgspec
 from megaagent import events as ev
 from megaagent.agent.conversation import CORRECTION
 from megaagent.errors import ModelError, ToolError
-from megaagent.events import AgentId, Fact, ToolCall, name_of, storable, superior_of
+from megaagent.events import ENGINE, AgentId, Fact, ToolCall, name_of, storable, superior_of
 from megaagent.organization.budget import Exhausted
 from megaagent.organization.contexts import Contexts
 from megaagent.organization.cutting import cut_off
@@ -67,6 +67,7 @@ class Steps:
         self._append = append
         self._now = now
         self._new_id = new_id
+        self._pausing = asyncio.Lock()
         self._cutting_off = asyncio.Lock()
 
     async def take(self, agent: AgentId) -> None:
@@ -99,12 +100,22 @@ class Steps:
             await self._cut_off(spent.agent, spent)
             return None
         except ModelError as error:
-            if error.fault in NEEDS_PERSON or error.needs_person:
-                raise NeedsPerson(f"{error.fault}: {error.detail}") from error
+            return await self._without_answer(member, error)
+
+    async def _without_answer(self, member: Member, error: ModelError) -> None:
+        """What follows from a call that failed."""
+        try:
             if error.fault == "context_overflow":
                 await self._contexts.compact_if_needed(member, self._voices, overflowed=True)
-            await self._digest_failure(agent, error)
-            return None
+        except ModelError as later:  # of the summary
+            error = later
+        if error.fault in NEEDS_PERSON or error.needs_person:
+            reason = storable(f"{error.fault}: {error.detail}")
+            async with self._pausing:
+                if self._state.run.paused is None:  # recorded before the step is over, so that no further one begins
+                    await self._append([Fact(ENGINE, 0, ev.RunPaused(reason))], ())
+            raise NeedsPerson(reason) from error
+        await self._digest_failure(member.id, error)
 
     async def _cut_off(self, agent: AgentId, spent: Exhausted) -> None:
         """Hand in the work of an agent whose purse is used up; once, however many below it find that out."""
