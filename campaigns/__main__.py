@@ -18,6 +18,7 @@ from importlib import import_module
 CAMPAIGNS: dict[str, str] = {
     "budget": "campaigns.budget",
     "crash": "campaigns.crash",
+    "disk": "campaigns.disk",
     "faults": "campaigns.faults",
     "pathologies": "campaigns.pathologies",
     "ratelimit": "campaigns.ratelimit",

@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from campaigns.checker import check
 from campaigns.crash_child import COMPLETED, REFUSED, STOPPED, Places, main_of_phase
@@ -46,6 +47,8 @@ LOAD, WIDE = 300, (12, 24)  # so many such kills, of a run with 12 groups of 25 
 CUTS = 20  # frames after which the journal's log is cut in the short form
 LATE = ("engine.end.before", 1)  # where the engine dies whose journal is cut
 BEGUN = ("step.act.before", 5)  # where the first engine dies when the second is the one to be looked at
+
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,8 @@ class Outcome:
 def run(full: bool, seed: int) -> dict[str, object]:
     """The campaign; see `campaigns`."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="crash-", dir=_quick_place()) as folder:
-        _load_everything()
+    with tempfile.TemporaryDirectory(prefix="crash-", dir=quick_place()) as folder:
+        load_everything()
         counts = dry_run(Path(folder, "dry"))
         cases = chosen(counts, FULL if full else SHORT, seed, doubles=full)
         cases += cuts(Path(folder, BASE), None if full else CUTS, seed)
@@ -334,14 +337,22 @@ def _become(do: Callable[[], int], log: Path) -> None:
 # -- all cases --------------------------------------------------------------------------------------------------------
 
 
-def in_parallel(cases: Sequence[Case], folder: Path, workers: int = WORKERS) -> list[Outcome]:
-    """Play cases side by side. Processes are forked, so nothing of what a child changes is seen by another."""
+def in_parallel(
+    cases: Sequence[C], folder: Path, play: Callable[[C, Path], Outcome] = play, workers: int = WORKERS
+) -> list[Outcome]:
+    """Play cases side by side, each in a folder that `play` makes.
+
+    Processes are forked, so nothing of what a child changes is seen by another.
+    """
     pids: list[int] = []
     for worker in range(workers):
         mine = list(enumerate(cases))[worker::workers]
         pid = os.fork()
         if pid == 0:
-            _become(lambda mine=mine, worker=worker: _work(mine, folder, folder / f"outcomes-{worker}"), folder / "log")
+            _become(
+                lambda mine=mine, worker=worker: _work(mine, folder, folder / f"outcomes-{worker}", play),
+                folder / "log",
+            )
         pids.append(pid)
     outcomes: list[Outcome] = []
     for worker, pid in enumerate(pids):
@@ -351,7 +362,7 @@ def in_parallel(cases: Sequence[Case], folder: Path, workers: int = WORKERS) -> 
     return outcomes
 
 
-def _load_everything() -> None:
+def load_everything() -> None:
     """What a run imports when it first needs it, so that not every forked process does."""
     cost_of(Usage(1, 1), "openai:gpt-4.1", None)
     find_scenario("gobang")
@@ -359,7 +370,7 @@ def _load_everything() -> None:
     gc.freeze()
 
 
-def _work(cases: Sequence[tuple[int, Case]], folder: Path, results: Path) -> int:
+def _work(cases: Sequence[tuple[int, C]], folder: Path, results: Path, play: Callable[[C, Path], Outcome]) -> int:
     signal.alarm(0)  # this process is as long as its cases are
     with results.open("w") as file:
         for number, case in cases:
@@ -370,7 +381,7 @@ def _work(cases: Sequence[tuple[int, Case]], folder: Path, results: Path) -> int
     return 0
 
 
-def _quick_place() -> str | None:
+def quick_place() -> str | None:
     """Memory serves as well as a disk where only processes die."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 

@@ -26,7 +26,7 @@ from campaigns.failpoints import Failpoints, put
 from campaigns.sabotage import SAFEGUARDS
 from campaigns.story import GOAL, script
 from megaagent import Settings, launch
-from megaagent.errors import RunError
+from megaagent.errors import MegaAgentError
 from megaagent.folder import RunFolder, all_runs
 from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.models.simulated import AT_ONCE, SimulatedModel
@@ -50,6 +50,7 @@ class Places:
         self.runs = folder / "runs"
         self.bill = folder / "bill.jsonl"
         self.effects = folder / "effects.jsonl"
+        self.told = folder / "told.jsonl"
         self.counts = folder / "counts.json"
 
     def run(self) -> RunFolder | None:
@@ -141,11 +142,12 @@ async def phase(places: Places, failpoints: Failpoints, width: tuple[int, int]) 
         begun = launch.resume(folder, models=models, tools=[deposit])
     try:
         async with begun as live:
+            live.watch_disk(lambda reason: write_down(places.told, {"reason": reason}))
             asyncio.get_running_loop().add_signal_handler(
                 signal.SIGTERM, lambda: asyncio.ensure_future(live.control.stop("told to"))
             )
             result = await live.result()
-    except RunError as error:
+    except MegaAgentError as error:
         sys.stderr.write(f"refused: {error}\n")
         return REFUSED
     sys.stderr.write(f"{result.status}: {result.reason}\n")
@@ -160,16 +162,18 @@ def main_of_phase(
     width: tuple[int, int] = (2, 4),
     count: bool = False,
     without: Sequence[str] = (),
+    failpoints: Failpoints | None = None,
 ) -> int:
     """What a phase's process does; it changes the program that it has loaded, so it is to be the last thing there.
 
     Args:
         count: write down how often each place was passed.
         without: safeguards that are switched off.
+        failpoints: in place of those that kill at `place`.
     """
     for safeguard in without:
         SAFEGUARDS[safeguard]()
-    failpoints = Failpoints(place, occurrence, lambda: os.kill(os.getpid(), number))
+    failpoints = failpoints or Failpoints(place, occurrence, lambda: os.kill(os.getpid(), number))
     put(launch, "probe", _played)
     put(launch, "Keeper", partial(Keeper, every=SNAPSHOT_EVERY))
     put(snapshots, "PER_AGENT", 1)

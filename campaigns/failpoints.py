@@ -69,6 +69,7 @@ AROUND = {  # a function or method, and the name of the places before and after 
     "journal.deliver": (sqlite.SQLiteJournal, "_deliver"),
     "journal.listeners": (sqlite.Listeners, "tell"),
     "journal.close": (ledger.Ledger, "close"),
+    "lock.take": (sqlite, "WriterLock"),
     "lock.release": (lock.WriterLock, "release"),
     "voices.intend": (Voices, "_intend"),
     "model.call": (LocalRuntime, "complete"),

@@ -5,23 +5,31 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
 
 import pygit2
 
 from megaagent import events as ev
-from megaagent.events import ENGINE, Fact
+from megaagent.errors import RunError
+from megaagent.events import ENGINE, Fact, Revision
+from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.organization.state import State
+from megaagent.runtimes.contract import Handle, Runtime
+from megaagent.sandboxes.contract import Execution, Harvest, Program
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0  # seconds until a disk that took nothing is tried again
 PASSING = {
-    errno.ENOSPC: "the disk of the run's folder is full",
-    errno.EDQUOT: "the disk of the run's folder is full",
-    errno.EROFS: "the run's folder cannot be written",
-    errno.EIO: "the disk of the run's folder reports errors",
+    errno.ENOSPC: "the disk of {} is full",
+    errno.EDQUOT: "the disk of {} is full",
+    errno.EROFS: "{} cannot be written",
+    errno.EIO: "the disk of {} reports errors",
 }
+RUN, COPIES = "the run's folder", "the folder for programs' copies"
 
+T = TypeVar("T")
 Watcher = Callable[[str | None], None]
 
 
@@ -62,14 +70,18 @@ class Disk:
 
     async def patiently(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a function that blocks, again and again while the disk does not take what it writes."""
+        return await self.repeatedly(partial(self._blocking, function, *arguments))
+
+    async def repeatedly(self, act: Callable[[], Awaitable[T]], place: str = RUN) -> T:
+        """Do something again and again while the disk does not take what it writes; `place` is told with the reason."""
         pause = FIRST_PAUSE
         writer = f"{id(asyncio.current_task())}"
         try:
             while True:
                 try:
-                    return await self._blocking(function, *arguments)
+                    return await act()
                 except (OSError, pygit2.GitError) as error:
-                    reason = reason_of(error)
+                    reason = reason_of(error, place)
                     if reason is None:
                         raise
                     self.tell(writer, reason)
@@ -79,12 +91,80 @@ class Disk:
             self.tell(writer, None)
 
 
-def reason_of(error: OSError | pygit2.GitError) -> str | None:
+class PatientRuntime:
+    """`Runtime` whose programs wait for room for their private copies.
+
+    Args:
+        inner: does the work.
+        disk: waits, and tells.
+    """
+
+    def __init__(self, inner: Runtime, disk: Disk):
+        self._inner = inner
+        self._disk = disk
+        self.level = inner.level
+
+    async def complete(self, provider: str, request: ModelRequest) -> ModelResponse:
+        return await self._inner.complete(provider, request)
+
+    async def start(self, program: Program, revision: Revision) -> Handle:
+        handle = await self._disk.repeatedly(partial(self._inner.start, program, revision), COPIES)
+        return PatientHandle(handle, self._disk)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class PatientHandle:
+    """`Handle` whose files are read again when the disk reports errors."""
+
+    def __init__(self, inner: Handle, disk: Disk):
+        self._inner = inner
+        self._disk = disk
+
+    async def send(self, text: str) -> None:
+        await self._inner.send(text)
+
+    async def read(self, quiet: float, patience: float) -> tuple[str, bool]:
+        return await self._inner.read(quiet, patience)
+
+    async def stop(self) -> None:
+        await self._inner.stop()
+
+    async def wait(self) -> Execution:
+        return await self._inner.wait()
+
+    async def harvest(self) -> Harvest:
+        return await self._disk.repeatedly(self._inner.harvest, COPIES)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+@contextmanager
+def no_beginning() -> Generator[None]:
+    """What cannot be written before a run goes on is told as an error: there is nothing yet that could wait.
+
+    Raises:
+        RunError: naming what is wrong with the disk.
+    """
+    try:
+        yield
+    except (OSError, pygit2.GitError) as error:
+        reason = reason_of(error)
+        if reason is None:
+            raise
+        raise RunError(f"the run cannot begin or go on: {reason} ({error}); try again when that is mended") from error
+
+
+def reason_of(error: OSError | pygit2.GitError, place: str = RUN) -> str | None:
     """What is wrong with the disk, in a few words; None when something else is the matter."""
     if isinstance(error, OSError) and error.errno is not None:
-        return PASSING.get(error.errno)
-    # libgit2 hands on the words of the system's error, not its number.
-    return next((words for code, words in PASSING.items() if os.strerror(code) in str(error)), None)
+        words = PASSING.get(error.errno)
+    else:
+        # libgit2 hands on the words of the system's error, not its number.
+        words = next((words for code, words in PASSING.items() if os.strerror(code) in str(error)), None)
+    return None if words is None else words.format(place)
 
 
 def pause_that_was(state: State, reason: str) -> list[Fact]:

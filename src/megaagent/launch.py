@@ -25,7 +25,7 @@ from megaagent.agent.prompts import Prompts
 from megaagent.assembly import Parts, assemble, first_facts
 from megaagent.clock import Clock, WallClock
 from megaagent.control import Control, ControlServer
-from megaagent.disk import Disk, pause_that_was
+from megaagent.disk import Disk, PatientRuntime, no_beginning, pause_that_was
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import BOSS, ENGINE, AgentId, Fact, Record, Struct, Tier
 from megaagent.folder import RunFolder, new_folder, runs_folder
@@ -311,8 +311,9 @@ async def resume(
         journal = SQLiteJournal.open(folder.journal, clock, durability=settings.durability)
         journal.hide(opened.secrets.hide_in)
         stack.push_async_callback(journal.close)
-        workspace = Workspace.open(folder.workspace)
-        workspace.sole_writer()  # as the journal's lock has shown: what a killed engine left locked is free
+        with no_beginning():
+            workspace = Workspace.open(folder.workspace)
+            workspace.sole_writer()  # as the journal's lock has shown: what a killed engine left locked is free
         stack.callback(workspace.close)
         lost = tuple(member.program for member in past.state.live() if member.program)
         with closing(journal.reader()) as reader:
@@ -361,7 +362,8 @@ async def enter(
         state: what has been folded already; the facts after it are taken in.
     """
     found = await probe(Level[settings.sandbox.level.upper()])
-    scratch = Path(tempfile.mkdtemp(prefix="megaagent-"))
+    with no_beginning():
+        scratch = Path(tempfile.mkdtemp(prefix="megaagent-"))
     scratch.chmod(0o711)  # programs run as another user when the engine is root
     places = settings.sandbox.programs
     runtime = LocalRuntime(models, workspace, found.sandbox, scratch, clock, programs=places, notes=found.notes)
@@ -374,7 +376,7 @@ async def enter(
         clock,
         journal,
         workspace,
-        runtime,
+        PatientRuntime(runtime, disk),
         _voices(settings),
         models.gates,
         tools,
@@ -390,7 +392,8 @@ async def enter(
     stack.push_async_callback(keeper.close)
     control = Control(organization, questions)
     server = ControlServer(control, folder.socket)
-    await server.start()
+    with no_beginning():
+        await server.start()
     stack.push_async_callback(server.close)
     how = f"programs run in: {runtime.level}" if found.sandbox else "programs are refused: no sandbox holds here"
     notes = [how, *(found.notes if found.sandbox is None else ()), *_source_notes(workspace)]
@@ -403,7 +406,8 @@ async def enter(
 def nothing_left_behind(folder: RunFolder) -> Generator[None]:
     """A run that could not begin leaves no folder, nor an empty folder of runs."""
     try:
-        yield
+        with no_beginning():
+            yield
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         runs = folder.path.parent
