@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from msgspec.structs import replace
 from megaagent import events as ev
 from megaagent.errors import RunError
 from megaagent.events import BOSS, ENGINE, PERSON, Fact, Message, Struct, lineage, name_of, storable
+from megaagent.organization.cutting import SPENDING
 from megaagent.organization.engine import Organization
 from megaagent.organization.members import Member
 from megaagent.organization.questions import Questions
@@ -35,6 +37,9 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     text: str = ""
     cost: float | None = None
     tokens: int | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    disk: int | None = None
 
 
 class Answer(Struct, frozen=True):
@@ -146,14 +151,67 @@ class Control:
         await self._record(action="answer", text=text)
         return "answered"
 
-    async def raise_budget(self, cost: float | None = None, tokens: int | None = None) -> str:
-        """Set new caps of money (US dollars) or tokens."""
-        run = self._organization.state.run
-        used = run.usage.prompt + run.usage.completion
-        if (cost is not None and cost <= run.cost) or (tokens is not None and tokens <= used):
-            raise RunError(f"that is below what is spent already (${run.cost:.4f}, {used:,} tokens)")
-        await self._record(ev.BudgetRaised(tokens, cost), action="budget")
-        return "the new budget holds"
+    async def raise_budget(
+        self,
+        cost: float | None = None,
+        tokens: int | None = None,
+        seconds: float | None = None,
+        steps: int | None = None,
+        disk: int | None = None,
+        agent: str = "",
+    ) -> str:
+        """Set new caps of the run, or what an agent and all below it may spend.
+
+        What an agent is given is set aside out of its superior's purse; what it has not used flows back when its debt
+        is closed. One whose work was handed in since its purse was used up goes on.
+
+        Args:
+            cost: US dollars.
+            disk: bytes of the run's folder.
+
+        Raises:
+            RunError: a cap is below what is used already, the superior has not that much, or nobody is called so.
+        """
+        new = {"cost": cost, "tokens": tokens, "seconds": seconds, "steps": steps, "disk": disk}
+        if all(cap is None for cap in new.values()):
+            raise RunError("no cap is given")
+        for name, cap in new.items():
+            if cap is not None and not 0 < cap < math.inf:
+                raise RunError(f"a cap must be more than 0, and {name} is {cap}")
+        member = self._below_boss(agent)
+        if member is None:
+            self._check_caps(new)
+            raised = ev.BudgetRaised(tokens, cost, seconds, None, steps, disk)
+            await self._record(raised, action="budget")
+            return "the new budget holds"
+        name = name_of(member.id)
+        if (seconds, steps, disk) != (None, None, None):
+            raise RunError("only the run has caps of time, steps and disk; an agent has money and tokens")
+        if not member.owes:
+            raise RunError(f"{name} owes nothing, so there is nothing to spend on")
+        against = self._organization.ledger.against(member.id, tokens, cost)
+        if against:
+            raise RunError(against)
+        goes_on = [ev.AgentUnpaused(member.id)] if member.halted and SPENDING in (member.paused or "") else []
+        raised = ev.BudgetRaised(tokens, cost, None, member.id)
+        await self._record(raised, *goes_on, action="budget", text=name)
+        return f"the new budget of {name} holds" + ("; it goes on" if goes_on else "")
+
+    def _check_caps(self, new: Mapping[str, float | None]) -> None:
+        state = self._organization.state
+        run = state.run
+        tokens = run.usage.prompt + run.usage.completion
+        used = {
+            "cost": (run.cost, f"${run.cost:.4f}"),
+            "tokens": (tokens, f"{tokens:,} tokens"),
+            "seconds": (run.active_seconds + run.last - run.resumed, "the time that it was at work"),
+            "steps": (run.steps, f"{run.steps:,} steps"),
+            "disk": (state.bytes, f"{state.bytes:,} bytes"),
+        }
+        for name, (spent, words) in used.items():
+            cap = new[name]
+            if cap is not None and cap <= spent:
+                raise RunError(f"that is below what is spent already ({words})")
 
     def status(self) -> str:
         """One line on how the run stands."""
@@ -181,7 +239,9 @@ class Control:
             case "answer":
                 return await self.answer(request.target, request.text)
             case "budget":
-                return await self.raise_budget(request.cost, request.tokens)
+                return await self.raise_budget(
+                    request.cost, request.tokens, request.seconds, request.steps, request.disk, request.target
+                )
             case "status":
                 return self.status()
 

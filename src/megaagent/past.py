@@ -17,7 +17,7 @@ from megaagent.organization.snapshots import no_collection, restored
 from megaagent.organization.state import State
 from megaagent.settings import Settings
 
-CAPS = ("budget.tokens", "budget.cost", "budget.seconds")
+CAPS = ("budget.tokens", "budget.cost", "budget.seconds", "budget.steps", "budget.disk")
 
 
 class Past(Struct, frozen=True):
@@ -90,6 +90,8 @@ def check_against(state: State, settings: Settings, changes: Mapping[str, Any]) 
             run.active_seconds,
             f"the run was at work for {run.active_seconds:.0f} s already; give more",
         ),
+        "budget.steps": (settings.budget.steps, run.steps, f"{run.steps:,} steps are taken already; give more"),
+        "budget.disk": (settings.budget.disk, state.bytes, f"{state.bytes:,} bytes are used already; give more"),
     }
     for name, (asked, spent, why) in at_least.items():
         if changes.get(name) is not None and asked is not None and asked <= spent:

@@ -158,6 +158,8 @@ def _sane(settings: Settings, source: str) -> None:
         "budget.cost": settings.budget.cost,
         "budget.tokens": settings.budget.tokens,
         "budget.seconds": settings.budget.seconds,
+        "budget.steps": settings.budget.steps,
+        "budget.disk": settings.budget.disk,
         "limits.agents": settings.limits.agents,
         "limits.depth": settings.limits.depth,
         "limits.steps": settings.limits.steps,
@@ -166,6 +168,10 @@ def _sane(settings: Settings, source: str) -> None:
     for name, value in positive.items():
         if value is not None and not 0 < value < math.inf:
             raise ConfigurationError(f"{source}: {name} must be more than 0, not {value}")
+    shares = {"budget.reserve": settings.budget.reserve, "limits.subtree_spend": settings.limits.subtree_spend}
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise ConfigurationError(f"{source}: {name} is a share and must be between 0 and 1, not {share}")
     for command in settings.checks:
         try:
             words = shlex.split(command)

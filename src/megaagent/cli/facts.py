@@ -132,13 +132,16 @@ def _of_run(event: ev.AnyEvent) -> str:
             return f"verdict: not confirmed, {plural(len(gaps), 'gap')}{_after('; '.join(gaps))}"
         case ev.HumanSpoke(action=action, text=text):
             return f"a person: {action}{_after(text)}"
-        case ev.BudgetRaised(tokens=tokens, cost=cost, seconds=seconds):
+        case ev.BudgetRaised(tokens=tokens, cost=cost, seconds=seconds, agent=agent, steps=steps, disk=disk):
             caps = (
                 money(cost) if cost is not None else "",
                 plural(tokens, "token") if tokens is not None else "",
                 duration(seconds) if seconds is not None else "",
+                plural(steps, "step") if steps is not None else "",
+                f"{disk:,} bytes" if disk is not None else "",
             )
-            return f"new caps: {', '.join(cap for cap in caps if cap) or 'none'}"
+            whose = f" of {name_of(agent)}" if agent is not None else ""
+            return f"new caps{whose}: {', '.join(cap for cap in caps if cap) or 'none'}"
         case _:
             return ""
 

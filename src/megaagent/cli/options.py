@@ -56,6 +56,12 @@ MaxTokens: TypeAlias = Annotated[
 MaxTime: TypeAlias = Annotated[
     float | None, typer.Option("--max-time", metavar="SECONDS", help="Cap of the time that the run is at work.")
 ]
+MaxSteps: TypeAlias = Annotated[
+    int | None, typer.Option("--max-steps", metavar="N", help="Cap of the answers of models in the whole run.")
+]
+MaxDisk: TypeAlias = Annotated[
+    int | None, typer.Option("--max-disk", metavar="BYTES", help="Cap of what the run's folder may hold.")
+]
 
 
 def chosen_run(run: str | None, runs: Path | None) -> RunFolder:

@@ -124,7 +124,7 @@ class Panorama:
                 self.status = f"verifying, round {number}"
             case ev.VerdictGiven(confirmed=confirmed):
                 self.status = "confirmed" if confirmed else "working"
-            case ev.BudgetRaised(tokens=tokens, cost=cost, seconds=seconds):
+            case ev.BudgetRaised(tokens=tokens, cost=cost, seconds=seconds, agent=None):
                 self.max_tokens = self.max_tokens if tokens is None else tokens
                 self.max_cost = self.max_cost if cost is None else cost
                 self.max_seconds = self.max_seconds if seconds is None else seconds

@@ -9,6 +9,8 @@ from megaagent.cli.options import (
     Fallback,
     Json,
     MaxCost,
+    MaxDisk,
+    MaxSteps,
     MaxTime,
     MaxTokens,
     Model,
@@ -40,6 +42,8 @@ def command(
     max_cost: MaxCost = None,
     max_tokens: MaxTokens = None,
     max_time: MaxTime = None,
+    max_steps: MaxSteps = None,
+    max_disk: MaxDisk = None,
     plain: Plain = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -56,6 +60,8 @@ def command(
         "budget.cost": max_cost,
         "budget.tokens": max_tokens,
         "budget.seconds": max_time,
+        "budget.steps": max_steps,
+        "budget.disk": max_disk,
     }
     given = {name: value for name, value in changes.items() if value is not None}
     folder = chosen_run(run, runs)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from megaagent.events import BOSS, VERIFIER, AgentId, Struct, lineage, name_of
 from megaagent.organization.limits import Budget
+from megaagent.organization.members import Purse
 from megaagent.organization.state import State, earmarked
 
 STEP_BYTES = 256_000  # of the run's folder, reserved for what one step may record
@@ -176,11 +177,33 @@ class Ledger:
         level = list(self._levels(agent, 0, 0.0))[-1]
         return level.tokens, level.cost
 
-    def free(self, agent: AgentId) -> tuple[float | None, float | None]:
-        """Tokens and dollars of the agent's purse that are neither spent nor reserved nor promised to those below."""
-        tokens, cost = self.caps(agent)
-        used = self._used(agent)
-        return None if tokens is None else tokens - used[0], None if cost is None else cost - used[1]
+    def against(self, agent: AgentId, tokens: int | None, cost: float | None) -> str:
+        """Why no such purse can be set aside for the agent, in words; empty when it can."""
+        tally, (least_tokens, least_cost) = self._state.tally_of(agent), self._used(agent)
+        if (tokens is not None and tokens <= least_tokens) or (cost is not None and cost <= least_cost):
+            return (
+                f"that is below what is used, reserved or promised already (${least_cost:.4f}, {least_tokens:,} tokens)"
+            )
+        member = self._state.members[agent]
+        old, now, coming = member.purse or Purse(), earmarked(member.purse, tally), self._coming.get(agent, _Coming())
+        kept = earmarked(Purse(tokens or old.tokens, cost or old.cost), tally)
+        more = kept[0] - now[0], kept[1] - now[1]
+        if member.purse is None:  # what is about to be reserved for it comes out of its purse
+            more = (
+                more[0] - min(coming.tokens, kept[0]) * bool(tokens),
+                more[1] - min(coming.cost, kept[1]) * bool(cost),
+            )
+        for level in reversed(list(self._levels(agent, 0, 0.0))[:-1]):
+            used = self._used(level.id)
+            name = "the run" if level.id == BOSS else name_of(level.id)
+            if level.tokens is not None and used[0] + more[0] > level.tokens * level.limit:
+                return f"{name} has only {max(0.0, level.tokens * level.limit - used[0]):,.0f} tokens to set aside"
+            if level.cost is not None and used[1] + more[1] > level.cost * level.limit + TINY:
+                return f"{name} has only ${max(0.0, level.cost * level.limit - used[1]):.4f} to set aside"
+            purse = self._state.members[level.id].purse
+            if purse is not None:
+                more = more[0] if purse.tokens is None else 0, more[1] if purse.cost is None else 0.0
+        return ""
 
     def share_used(self, agent: AgentId = BOSS) -> float:
         """The largest share of a cap of the agent's purse that is spent, 0 to 1 and beyond."""

@@ -36,6 +36,7 @@ from megaagent.organization.voices import Voices
 
 DIGEST_EVERY = 256  # facts
 OUTSIDE = (ev.FileCommitted, ev.ProgramEnded, ev.ModelAnswered, ev.CallFailed, ev.CallRetried, ev.AgentRetired)
+OVERRUN = "budget overrun"
 TICK = 1.0  # seconds of the run's clock between two looks at all that act
 
 Append = Callable[[Sequence[Fact], Sequence[bytes]], Awaitable[Sequence[Record]]]
@@ -99,7 +100,7 @@ class Organization:
         self._stepper = steps
         self._programs = programs
         self._verification = verification
-        self._ledger = ledger
+        self.ledger = ledger
 
     # -- record -------------------------------------------------------------------------------------------------
 
@@ -122,15 +123,29 @@ class Organization:
                 self._served = max(self._served, self._asked.pop(record.agent, 0.0))
             elif isinstance(record.event, ev.AgentRetired):
                 self._left.append(record.event.id)
+            elif isinstance(record.event, ev.ModelAnswered):
+                self._show_overrun(record.agent, record.event)
             self.state.apply(record)
             if isinstance(record.event, ev.ModelAnswered | ev.CallFailed):
-                self._ledger.settled(record.agent)
+                self.ledger.settled(record.agent)
             elif isinstance(record.event, ev.AgentRetired):
-                self._ledger.settled(record.event.id)
+                self.ledger.settled(record.event.id)
             elif isinstance(record.event, ev.BudgetRaised):
-                self._ledger.raised()
+                self.ledger.raised()
         self._since_digest += len(records)
         self._changed.set()
+
+    def _show_overrun(self, agent: AgentId, answer: ev.ModelAnswered) -> None:
+        """What a provider reports beyond the reservation is debited all the same; it is shown once of each agent."""
+        tokens, cost = self.state.calls.get(answer.call, (0, 0.0))
+        used = answer.usage.prompt + answer.usage.completion
+        member = self.state.members.get(agent)
+        if member is None or OVERRUN in member.told or not tokens:
+            return
+        if used > tokens or (cost and (answer.cost or 0.0) > cost + 1e-9):
+            text = f"{answer.model or 'the provider'} reports {used:,} tokens (${answer.cost or 0.0:.4f}); {tokens:,} "
+            nudge = ev.AgentNudged(agent, OVERRUN, "report", f"{text}(${cost:.4f}) were reserved")
+            self._in_background(self.append([Fact(ENGINE, 0, nudge)]))
 
     def new_id(self, agent: AgentId) -> str:
         """An id for the engine's own mail to an agent."""
@@ -173,7 +188,7 @@ class Organization:
         touched = set(state.touched)
         facts = follow_up(state, touched, self.limits, now, self.new_id)
         if not facts and state.run.paused is None:
-            facts = watch(state, touched, self.limits, self._ledger.share_used, self.new_id) or self._tick(now)
+            facts = watch(state, touched, self.limits, self.ledger.share_used, self.new_id) or self._tick(now)
         if self._since_digest >= DIGEST_EVERY:
             facts.append(self._digested())
         if facts:
@@ -216,8 +231,8 @@ class Organization:
     def _begin_steps(self) -> None:
         state = self.state
         touched, state.touched = state.touched, set()
-        if self._ledger.out_of_time(self._clock.now()):
-            self.end("exhausted", f"the wall time of {self._ledger.seconds:g} s is used up")
+        if self.ledger.out_of_time(self._clock.now()):
+            self.end("exhausted", f"the wall time of {self.ledger.seconds:g} s is used up")
             return
         for agent in sorted(touched - self._steps.keys()):
             member = state.members[agent]
@@ -270,7 +285,7 @@ class Organization:
     async def _something(self, until: float | None) -> None:
         """Wait for a change, or for the first of `until` and the end of the run's wall time."""
         now = self._clock.now()
-        left = self._ledger.seconds_left(now)
+        left = self.ledger.seconds_left(now)
         bounds = [bound for bound in (left, None if until is None else max(0.0, until - now)) if bound is not None]
         with suppress(TimeoutError):
             async with asyncio.timeout(min(bounds, default=None)):
@@ -299,7 +314,7 @@ class Organization:
     def _tell_of_budget(self) -> None:
         """At 80 % of a cap the boss is told, once; everybody sees what is left in the status of each step."""
         boss = self.state.members[BOSS]
-        if self._ledger.share_used() < TOLD_AT or TOLD in boss.told:
+        if self.ledger.share_used() < TOLD_AT or TOLD in boss.told:
             return
         text = "80 % of the budget is used. Bring the work to an end: finish what is begun, begin nothing new."
         nudge = Fact(ENGINE, 0, ev.AgentNudged(BOSS, TOLD, "nudge", text))
