@@ -20,6 +20,7 @@ CAMPAIGNS: dict[str, str] = {
     "crash": "campaigns.crash",
     "disk": "campaigns.disk",
     "faults": "campaigns.faults",
+    "hostile": "campaigns.hostile",
     "pathologies": "campaigns.pathologies",
     "ratelimit": "campaigns.ratelimit",
     "sandbox": "campaigns.sandbox",

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from tests.hostile.judging import Overheard, Watch, problems_of
-from tests.hostile.outputs import PROMPT, Wire
+from tests.hostile.outputs import LARGE, OUTPUTS, PROMPT, Wire
 
 from megaagent.models.chat import Answer, Piece, decode_piece
 from megaagent.models.contract import ModelRequest, ModelResponse
@@ -96,3 +96,9 @@ def problems_with(message: Wire, seconds: float = 20.0) -> Iterator[str]:
         if path not in UNTOUCHED and path not in OWN and not path.startswith("many/"):
             yield f"{path!a} was written"
     yield from problems_of(run, requests)
+
+
+def cases(full: bool) -> Iterator[tuple[str, list[str]]]:
+    """Every answer, the large ones too in the large form: what it was, and what was wrong."""
+    for name, message in (OUTPUTS | LARGE if full else OUTPUTS).items():
+        yield name, list(problems_with(message))

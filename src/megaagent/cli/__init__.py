@@ -14,7 +14,7 @@ import typer
 
 from megaagent import __version__
 from megaagent.cli.exits import BUG, CONFIGURATION, INTERRUPTED, READER_GONE, code_of
-from megaagent.cli.words import complain
+from megaagent.cli.words import clean_block, complain
 from megaagent.errors import MegaAgentError
 
 COMMANDS: Final = {
@@ -72,7 +72,7 @@ def _guarded(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception:
-        traceback.print_exc()
+        print(clean_block(traceback.format_exc()), file=sys.stderr)  # it may quote what an agent or a provider said
         complain("this is a fault in MegaAgent itself; please report it with the lines above")
         return BUG
     return code
