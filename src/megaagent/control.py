@@ -22,6 +22,7 @@ from megaagent.errors import RunError
 from megaagent.events import BOSS, ENGINE, PERSON, Fact, Message, Struct, lineage, name_of, storable
 from megaagent.organization.cutting import SPENDING
 from megaagent.organization.engine import Organization
+from megaagent.organization.folds import SPENT_UP
 from megaagent.organization.members import Member
 from megaagent.organization.questions import Questions
 
@@ -182,7 +183,8 @@ class Control:
         if member is None:
             self._check_caps(new)
             raised = ev.BudgetRaised(tokens, cost, seconds, None, steps, disk)
-            await self._record(raised, action="budget")
+            cut = [m.id for m in self._organization.state.live() if m.halted and (m.paused or "").startswith(SPENT_UP)]
+            await self._record(raised, *map(ev.AgentUnpaused, cut), action="budget")
             return "the new budget holds"
         name = name_of(member.id)
         if (seconds, steps, disk) != (None, None, None):
@@ -192,7 +194,8 @@ class Control:
         against = self._organization.ledger.against(member.id, tokens, cost)
         if against:
             raise RunError(against)
-        goes_on = [ev.AgentUnpaused(member.id)] if member.halted and SPENDING in (member.paused or "") else []
+        cut = member.halted and (member.paused or "").startswith((SPENDING, SPENT_UP))
+        goes_on = [ev.AgentUnpaused(member.id)] if cut else []
         raised = ev.BudgetRaised(tokens, cost, None, member.id)
         await self._record(raised, *goes_on, action="budget", text=name)
         return f"the new budget of {name} holds" + ("; it goes on" if goes_on else "")

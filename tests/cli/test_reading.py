@@ -126,6 +126,10 @@ async def test_what_can_be_said_to_a_run_that_is_going_on(terminal: Opening, tmp
         await shown.until(lambda text: "paused: lunch" in text)
         assert "paused" in (await piped(tmp_path, "ps")).out
         assert (await piped(tmp_path, "unpause")).out == "goes on\n"
+        for words in (("pause",), ("unpause",), ("stop",), ("budget", "--max-cost", "1")):
+            unknown = await piped(tmp_path, *words, "--agent", "bos")
+            assert (unknown.code, unknown.out) == (RUN_FOLDER, "")
+            assert "no agent 'bos' is there; there are boss" in unknown.err
         assert (await piped(tmp_path, "budget", "--max-cost", "7")).code == 0
         await shown.until(lambda text: "of $7.00" in text)
         assert "no question" in (await piped(tmp_path, "answer", "yes")).err

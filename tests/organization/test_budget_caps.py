@@ -11,11 +11,15 @@ from tests.organization.test_debts import boss_of, recruit, worker
 
 from megaagent import events as ev
 from megaagent.control import Control, Request
-from megaagent.errors import RunError
+from megaagent.errors import ConfigurationError, RunError
+from megaagent.folder import RunFolder
+from megaagent.launch import resume, start
+from megaagent.launch import run as run_it
 from megaagent.models.contract import ModelRequest, ModelResponse
-from megaagent.models.script import Part, Playing, Script, list_files, review, say, verdict, wait, write_file
+from megaagent.models.script import Part, Playing, Script, assign, list_files, review, say, verdict, wait, write_file
 from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
 from megaagent.organization.state import State
+from megaagent.past import read_past
 from megaagent.settings import Settings, changed
 from megaagent.testing import Rehearsal, rehearse
 
@@ -244,18 +248,62 @@ def test_each_cap_of_the_run_ends_it_as_exhausted_and_is_named(cap: str, most: f
 
 
 def test_the_recorded_bytes_are_not_below_what_the_folder_holds(tmp_path: Path):
-    from megaagent.folder import RunFolder
-    from megaagent.launch import run
-    from megaagent.past import read_past
-
     def boss(me: Part) -> Playing:
         for number in range(30):
             yield say(write_file(f"{number}.txt", f"{number}" * 5_000), list_files())
         return "done"
 
     models = {"sim:test": SimulatedModel(Script({"boss": boss}), name="sim:test", latency=AT_ONCE)}
-    result = run("Many files.", model="sim:test", models=models, runs=tmp_path)
+    result = run_it("Many files.", model="sim:test", models=models, runs=tmp_path)
     folder = RunFolder(result.folder)
     journal = folder.journal.stat().st_size
     store = sum(path.stat().st_size for path in folder.workspace.rglob("*") if path.is_file())
     assert read_past(folder).state.bytes > 0.8 * (journal + store)
+
+
+def test_work_whose_purse_is_used_up_cannot_be_returned_and_its_agent_gets_no_more():
+    answers: list[str] = []
+
+    def boss(me: Part) -> Playing:
+        yield say(recruit("ann"), recruit("bob"))
+        while not me.reported("ann", "bob"):
+            yield wait([], "their parts")
+        yield review(["ann"], "return", "once more")
+        answers.append(me.last.text)
+        yield assign("ann", "something else")
+        answers.append(me.last.text)
+        yield review(["ann", "bob"])
+        return "done"
+
+    run = dear(boss=boss)
+    assert run.ending.status == "completed"
+    assert [answer.startswith("Error: ann can do nothing more (runaway spend: ") for answer in answers] == [True, True]
+
+
+async def test_an_exhausted_run_goes_on_with_more_and_not_with_less(tmp_path: Path):
+    def boss(me: Part) -> Playing:
+        for number in range(len(me.results), 12):
+            yield write_file(f"{number}.txt", "x" * 3_000)
+        return "twelve files"
+
+    models = {"sim:test": SimulatedModel(Script({"boss": boss}), name="sim:test", latency=AT_ONCE)}
+    settings = changed(Settings(), {"budget.steps": 5, "budget.disk": 10_000_000}, "test")
+    async with start("Twelve files.", model="sim:test", models=models, runs=tmp_path, settings=settings) as live:
+        first = await live.result()
+    assert (first.status, "5 steps" in first.reason) == ("exhausted", True)
+    folder = RunFolder(first.folder)
+    for name, cap, words in (
+        ("budget.steps", 5, "5 steps are taken already"),
+        ("budget.steps", 0, "must be more than 0"),
+        ("budget.disk", 100, "bytes are used already"),
+        ("budget.disk", -1, "must be more than 0"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            async with resume(folder, models=models, changes={name: cap}):
+                pass
+    async with resume(folder, models=models, changes={"budget.disk": 300_000, "budget.steps": 1_000}) as live:
+        second = await live.result()
+    assert (second.status, "300,000 bytes" in second.reason) == ("exhausted", True)
+    async with resume(folder, models=models, changes={"budget.disk": 10_000_000}) as live:
+        third = await live.result()
+    assert (third.status, third.text) == ("completed", "twelve files")

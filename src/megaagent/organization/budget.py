@@ -174,8 +174,10 @@ class Ledger:
 
     def caps(self, agent: AgentId) -> tuple[float | None, float | None]:
         """Tokens and dollars that the agent and all below it may spend; None is no cap."""
-        level = list(self._levels(agent, 0, 0.0))[-1]
-        return level.tokens, level.cost
+        most: tuple[float | None, float | None] = (self.tokens, self.cost)
+        for id in reversed(_path(agent)):
+            most = most if id == BOSS else self._cut(id, most)
+        return most
 
     def against(self, agent: AgentId, tokens: int | None, cost: float | None) -> str:
         """Why no such purse can be set aside for the agent, in words; empty when it can."""

@@ -134,6 +134,7 @@ def _budget_raised(state: State, record: Record, event: ev.BudgetRaised) -> None
         max_seconds=run.max_seconds if event.seconds is None else event.seconds,
         max_steps=run.max_steps if event.steps is None else event.steps,
         max_disk=run.max_disk if event.disk is None else event.disk,
+        spent_up="",
     )
 
 

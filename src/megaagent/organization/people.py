@@ -105,6 +105,7 @@ class PeoplePart:
         self._bounded(task)
         if not task.strip():
             raise ToolError("the task is empty: say what is owed, with the exact files and the end condition.")
+        self._can_go_on(member)
         work.record(ev.AssignmentOpened(work.new_id(), member.id, work.agent, task))
         work.send([member.id], task, "assignment")
         return f"{name_of(member.id)} now owes you this too."
@@ -184,7 +185,15 @@ class PeoplePart:
             raise ToolError(f"{name_of(member.id)} is not in your group; your subordinates are: {mine or 'none'}.")
         return member
 
+    def _can_go_on(self, member: Member) -> None:
+        if member.halted:
+            raise ToolError(
+                f"{name_of(member.id)} can do nothing more ({member.paused}): accept what there is or drop it, and do "
+                "the rest yourself or give it to somebody else."
+            )
+
     def _returnable(self, member: Member, debts: list[Debt]) -> None:
+        self._can_go_on(member)
         if any(debt.returns >= self._limits.returns for debt in debts):
             raise ToolError(
                 f"{name_of(member.id)}'s work was returned {self._limits.returns} times, the most allowed: accept it, "
