@@ -40,7 +40,7 @@ MODEL = "sim:crowd"
 DUTY = (
     "You are {name} at level {level}. Your job is your section of the survey, which you keep in section_{name}.txt. "
     "Your superior is {above} and your colleagues have sections of their own. You are done when your section is "
-    "complete; then hand it in. level={level};"
+    "complete; then hand it in. name={name}; level={level};"
 )
 
 
@@ -79,7 +79,7 @@ class Crowd:
         return ModelResponse("", made, Usage(1500, 40 * len(made)), "tool_calls", "simulated")
 
     def _recruits(self, role: str, level: int) -> list[tuple[str, dict[str, object]]]:
-        above = role.rpartition("You are ")[2].partition(" at level")[0] if level else "boss"
+        above = role.rpartition("name=")[2].partition(";")[0] if level else "boss"
         count = min(WIDTH, self._left)
         self._left -= count
         names = [f"{above if level else 'a'}x{number}" for number in range(count)]
