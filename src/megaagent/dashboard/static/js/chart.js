@@ -10,6 +10,7 @@ const COLUMN = 190; // what a name and an act need beside a dot
 const PACKED_FROM = 120; // agents: beyond, circles say more than lines
 const TALKERS = 60; // between so many, talk is drawn; beyond, it is drawn between their groups
 const TALKS = 240;
+const STAMPED = 12; // pixels; smaller dots are copied from a picture, which is many times faster than drawing circles
 
 export function chart(box, app) {
   const { model, folding } = app;
@@ -136,6 +137,7 @@ export function chart(box, app) {
     }
     context.stroke();
     const words = k * 12 >= 6.5;
+    const selected = app.selected();
     for (const node of state.nodes) {
       const [x, y] = [sx(node.x), sy(node.y)];
       if (y < -20 || y > height + 20 || x < -state.column * k || x > width + 20) continue;
@@ -149,7 +151,7 @@ export function chart(box, app) {
         context.arc(x, y, r, 0, 2 * Math.PI);
         context.fill();
       }
-      ring(context, node.at, x, y, r, palette);
+      ring(context, node.at, x, y, r, palette, selected);
       if (!words) continue;
       const size = Math.min(13, Math.max(7, 12 * k));
       const room = state.column * k - 26 * k;
@@ -176,13 +178,15 @@ export function chart(box, app) {
       const [x, y, r] = [sx(node.x), sy(node.y), node.r * k];
       if (x + r < 0 || x - r > width || y + r < 0 || y - r > height) continue;
       if (node.ring) {
-        if (r < 4) continue;
+        if (r < 5) continue;
         context.beginPath();
         context.arc(x, y, r, 0, 2 * Math.PI);
-        context.fillStyle = palette.raised;
-        context.globalAlpha = node.depth % 2 ? 0.35 : 0.9;
-        context.fill();
-        context.globalAlpha = 1;
+        if (r > 24) {
+          context.fillStyle = palette.raised;
+          context.globalAlpha = node.depth % 2 ? 0.35 : 0.9;
+          context.fill();
+          context.globalAlpha = 1;
+        }
         context.strokeStyle = palette.line;
         context.stroke();
         continue;
@@ -198,17 +202,24 @@ export function chart(box, app) {
     }
     for (const [of, places] of dots) {
       context.fillStyle = of;
-      context.beginPath();
       for (let at = 0; at < places.length; at += 3) {
         const [x, y, r] = [places[at], places[at + 1], places[at + 2]];
-        if (r < 2.4) context.rect(x - r, y - r, 2 * r, 2 * r);
-        else {
-          context.moveTo(x + r, y);
+        if (r < 2.4) context.fillRect(x - r, y - r, 2 * r, 2 * r);
+        else if (r < STAMPED) {
+          const size = 2 * r + 2;
+          context.drawImage(stamp(of, Math.ceil(r)), x - r - 1, y - r - 1, size, size);
+        } else {
+          context.beginPath();
           context.arc(x, y, r, 0, 2 * Math.PI);
+          context.fill();
         }
       }
-      context.fill();
     }
+    drawNames(context, width, height, palette);
+  }
+
+  function drawNames(context, width, height, palette) {
+    const { k } = state;
     context.textAlign = "center";
     const taken = []; // places of names: one that would cover another is left out
     const free = (text, x, y) => {
@@ -217,10 +228,14 @@ export function chart(box, app) {
       taken.push([y, x - half, x + half]);
       return true;
     };
+    const chosen = app.selected();
+    const marked = new Set([...(app.found ?? []), chosen, state.hover]);
     for (const node of state.nodes) {
-      const [x, y, r] = [sx(node.x), sy(node.y), node.r * k];
+      const r = node.r * k;
+      if (r < 15 && !marked.has(node.at)) continue;
+      const [x, y] = [sx(node.x), sy(node.y)];
       if (x + r < 0 || x - r > width || y + r < 0 || y - r > height) continue;
-      if (!node.ring) ring(context, node.at, x, y, r, palette);
+      if (!node.ring && marked.has(node.at)) ring(context, node.at, x, y, r, palette, chosen);
       if (node.ring ? r < 46 || node.depth > 2 || r > width : r < 15) continue;
       const row = model.rows[node.at];
       context.font = `${node.ring ? 650 : 500} ${node.ring ? 12 : Math.min(13, Math.max(9, r / 2.6))}px ${palette.font}`;
@@ -258,8 +273,8 @@ export function chart(box, app) {
     context.stroke();
   }
 
-  function ring(context, at, x, y, r, palette) {
-    const chosen = at === app.selected();
+  function ring(context, at, x, y, r, palette, selected) {
+    const chosen = at === selected;
     if (!chosen && !app.found?.has(at) && at !== state.hover) return;
     context.strokeStyle = chosen ? palette.accent : palette.ink;
     context.lineWidth = chosen ? 3 : 1.5;
@@ -508,6 +523,26 @@ export function chart(box, app) {
     frames: () => surface.frames,
     close: surface.close,
   };
+}
+
+const stamps = new Map();
+
+// A picture of a dot, made once for each colour and size.
+function stamp(colour, r) {
+  const id = `${colour} ${r}`;
+  if (!stamps.has(id)) {
+    const ratio = window.devicePixelRatio || 1;
+    const side = Math.ceil((2 * r + 2) * ratio);
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = side;
+    const context = canvas.getContext("2d");
+    context.fillStyle = colour;
+    context.beginPath();
+    context.arc(side / 2, side / 2, r * ratio, 0, 2 * Math.PI);
+    context.fill();
+    stamps.set(id, canvas);
+  }
+  return stamps.get(id);
 }
 
 function swatch(colour) {
