@@ -126,6 +126,24 @@ def test_what_is_set_aside_is_kept_from_the_others_and_flows_back_when_the_debt_
     books.ledger.reserve("boss/a2", 9_000, None)
 
 
+def test_what_is_set_aside_is_there_however_much_the_others_use():
+    books = small(reserve=0.0, share=1.0)
+    books.recruit(BOSS)
+    books.recruit("boss/a1")
+    books.set_aside("boss/a1", 6_000, None)
+    books.reserve("boss/a2", 4_000, 0.0)
+    for agent in ("boss/a1/a3", "boss/a1"):
+        books.reserve(agent, 3_000, 0.0)
+    assert len(books.coming) == 3
+    while books.coming:
+        books.intend(0)
+    while books.flying:
+        books.answer(0, 1.0)
+    books.check()
+    with pytest.raises(Exhausted):
+        books.ledger.reserve("boss/a1", 1, None)
+
+
 def test_no_more_is_set_aside_than_there_is_nor_less_than_is_used():
     books = small(reserve=0.0, share=1.0)
     books.reserve("boss/a1", 3_000, 0.0)
