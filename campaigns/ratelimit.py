@@ -22,7 +22,7 @@ from megaagent import events as ev
 from megaagent.agent.prompt import prompt_of
 from megaagent.clock import VirtualClock
 from megaagent.errors import ModelError
-from megaagent.events import Fact, Struct, Tier, Usage
+from megaagent.events import BOSS, AgentId, Fact, Record, Struct, Tier, Usage
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse
 from megaagent.models.gate import Gate, GateSettings
 from megaagent.models.limits import Allowance, Limits
@@ -160,7 +160,7 @@ def meet(case: Case, minutes: int) -> Outcome:
         """The facts of these calls are of no interest here."""
 
     async def main() -> None:
-        state = State()
+        state = _organization()
         voices = Voices(
             {TIER: Voice(NAME, NAME, max_output=1600)},
             {NAME: gate},
@@ -185,9 +185,22 @@ def meet(case: Case, minutes: int) -> Outcome:
     return Outcome(provider.refused / max(1, provider.attempts), share / (minutes - 1), provider.early)
 
 
+def _organization() -> State:
+    """A boss, ten groups, and the callers in them."""
+    state = State()
+    groups = [f"{BOSS}/group{n}" for n in range(10)]
+    for position, agent in enumerate([BOSS, *groups, *map(_caller, range(CALLERS))], 1):
+        state.apply(Record(position, 1, 0.0, agent, 0, ev.AgentRecruited(agent, "calls", "")))
+    return state
+
+
+def _caller(number: int) -> AgentId:
+    return f"{BOSS}/group{number % 10}/agent{number}"
+
+
 async def _call(voices: Voices, number: int, seed: int) -> None:
     random = Random(f"caller {number} {seed}")
-    agent, step = f"boss/group{number % 10}/agent{number}", 0
+    agent, step = _caller(number), 0
     while True:
         step += 1
         words = "word " * random.randrange(300, 1300)
