@@ -70,7 +70,7 @@ class _Agent:
         yield from self._work(random.choice([0, 1, 2]) if self._group else self._length())
         report = f"{me.name} has done its part."
         while True:
-            yield self._step(terminate(report))
+            yield self._step(change_task_status(done=["my part"]), terminate(report))
             if not self._unanswered() and not me.last.ok and self._group:
                 yield from self._lead()
 
@@ -80,6 +80,7 @@ class _Agent:
 
     def _work(self, steps: int) -> Playing:
         random = self._random
+        plan = [f"part {number}" for number in range(steps)]
         asks = random.randrange(steps) if steps and self._colleagues and random.random() < 0.3 else None
         for number in range(steps):
             if number == asks:
@@ -88,7 +89,7 @@ class _Agent:
                 while not any(m.sender == colleague and m.text.startswith("Answer") for m in self._me.mail):
                     yield self._step(wait([colleague], "an answer"))
             else:
-                yield self._step(change_task_status(done=[f"part {number}"]))
+                yield self._step(change_task_status(done=plan[: number + 1], todo=plan[number + 1 :]))
         return None
 
     def _lead(self) -> Playing:

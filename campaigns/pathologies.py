@@ -318,7 +318,8 @@ def broadcasts(me: Part) -> Playing:
 
 
 def starved_group() -> Script:
-    """Three are always busy, and there is one place for a call: who is a level deeper is never asked."""
+    """Three are always busy a level deeper, and there is one place for a call: who is above them is never asked."""
+    busy_ones = ("dan", "eve", "fay")
 
     def busy(me: Part) -> Playing:
         for number in range(80):
@@ -326,14 +327,13 @@ def starved_group() -> Script:
         return "much is written"
 
     def ann(me: Part) -> Playing:
-        yield recruit("deep")
-        yield from busy(me)
-        while not me.reported("deep"):
-            yield wait(["deep"], "its part")
-        yield review(["deep"])
+        yield say(*(recruit(name) for name in busy_ones))
+        while not me.reported(*busy_ones):
+            yield wait(list(busy_ones), "their parts")
+        yield review(list(busy_ones))
         return "all is there"
 
-    return Script({"boss": boss_of("ann", "bob", "cat"), "ann": ann, "bob": busy, "cat": busy}, default=worker)
+    return Script({"boss": boss_of("ann", "bob"), "ann": ann, **dict.fromkeys(busy_ones, busy)}, default=worker)
 
 
 def wanders(me: Part) -> Playing:
@@ -511,8 +511,8 @@ CASES: dict[str, Case] = {
     "starving subtree": Case(
         "starving",
         starved_group,
-        lambda run: _overtaken(run, "boss/ann/deep", 6.0),
-        nudged("starving", agent="boss/ann/deep"),
+        lambda run: _overtaken(run, "boss/bob", 6.0),
+        nudged("starving", agent="boss/bob"),
         settings=(("limits.starving_minutes", 0.1), ("gate.start", 1), ("gate.most", 1), ("budget.cost", 1000.0)),
     ),
     "runaway spend": Case(

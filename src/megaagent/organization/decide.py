@@ -92,9 +92,12 @@ def runnable(state: State, member: Member) -> bool:
 
 
 def priority(state: State, member: Member) -> int:
-    """Lower goes first: who starves, then who is waited for by most, then who is nearest to the boss."""
+    """Lower goes first: who starves, then who is deepest in the tree, since all above it wait for what it hands in.
+
+    Measured by `benchmarks schedule`; those of one depth go in the order of asking, with turns among their groups.
+    """
     starving = state.habits_of(member.id).times(STARVING)
-    return -100 * starving + member.id.count("/") - 4 * len(state.waiters.get(member.id, ()))
+    return -100 * starving - member.id.count("/")
 
 
 def press(state: State, member: Member, limits: Limits, sign: str, text: str, new_id: NewId) -> list[Fact]:

@@ -86,6 +86,7 @@ def rehearse(
     meanwhile: Callable[[Control, State], Any] | None = None,
     at_end: Callable[[Workspace], None] | None = None,
     scratch: Path | None = None,
+    gate: Gate | None = None,
 ) -> Rehearsal:
     """Run an organization to its end, in virtual time and with nothing outside this process.
 
@@ -98,6 +99,7 @@ def rehearse(
         meanwhile: a coroutine function that acts on the run while it lives, as a person would.
         at_end: looks at the workspace and its history before they are gone.
         scratch: an existing folder for the workspace while the run lives; the system's by default.
+        gate: who may call now; one that follows the settings by default.
     """
     clock = VirtualClock()
     model = SimulatedModel(script, latency=latency) if isinstance(script, Script) else script
@@ -123,7 +125,7 @@ def rehearse(
                     workspace,
                     runtime,
                     dict.fromkeys(tiers, voice),
-                    {NAME: Gate(chosen.gate)},
+                    {NAME: gate or Gate(chosen.gate)},
                     tools,
                     acceptance,
                     inline=True,
