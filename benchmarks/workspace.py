@@ -11,6 +11,7 @@ file at different places. Afterwards `git` itself checks the store.
     merged_per_s     writes per second of 20 agents into one file, nearly all of them merges
     read_ms_p99      how long a read of a file took (in a thread) while 64 agents wrote
     loop_lag_ms_p99  how late the event loop was meanwhile
+    list_ms_first, list_ms_again  listing all 60,000 files, and once more
     packs, loose     the store after it: files of packed objects, objects that lie alone
     kb_per_commit    what the store grew by for a commit of 200 bytes, after packing
     floor_per_s      blob, two trees, commit and ref by pygit2, one after the other, nothing synced; `floor_ratio` is
@@ -141,6 +142,7 @@ async def _crowd(path: Path, place: Path, files: int, seconds: float) -> dict[st
     await asyncio.gather(*tasks)
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
     await asyncio.to_thread(_packed, workspace)
+    listings = [_timed(workspace.list) for _ in range(2)]
     lost = sum(workspace.read_bytes(name) != content for name, (_, content) in acknowledged.items())
     workspace.close()
     revisions = set(_git(path, "rev-list", "main").split())
@@ -154,10 +156,19 @@ async def _crowd(path: Path, place: Path, files: int, seconds: float) -> dict[st
         "cpu_ms": 1000 * cpu / count,
         "read_ms_p99": _p99(reads),
         "loop_lag_ms_p99": _p99(lags),
+        "list_ms_first": listings[0],
+        "list_ms_again": listings[1],
         "packs": len(list(objects.glob("pack/*.pack"))),
         "loose": len(list(objects.glob("??/*"))),
         "kb_per_commit": (_size(path) - before) / 1024 / count,
     }
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """In milliseconds."""
+    began = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - began)
 
 
 def _packed(workspace: Workspace) -> None:
