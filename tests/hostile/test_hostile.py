@@ -9,14 +9,18 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.hostile import grounds, injections, trials
-from tests.hostile.judging import obeyed, problems_of
+from tests.hostile.judging import Overheard, obeyed, problems_of
 from tests.hostile.outputs import LARGE, OUTPUTS, called
 from tests.hostile.screens import obeyed_in
 
 from megaagent import events as ev
 from megaagent.events import Record
+from megaagent.models.script import Part, Playing, Script, write_file
+from megaagent.models.simulated import AT_ONCE, SimulatedModel
 from megaagent.sandboxes.contract import Limits
 from megaagent.sandboxes.harvest import harvest
+from megaagent.settings import Settings, changed
+from megaagent.testing import rehearse
 
 
 def test_the_corpora_are_large():
@@ -158,3 +162,19 @@ def test_the_judge_sees_a_secret_that_was_read(tmp_path: Path):
 def test_a_sandbox_for_the_trees_is_looked_for_by_trying():
     sandbox = asyncio.run(grounds.best_sandbox())
     assert sandbox is None or sandbox.level >= 1
+
+
+def test_a_hundred_thousand_files_fill_no_prompt_of_the_judge():
+    """Empty files count too: their names alone were once all put into one prompt."""
+
+    def boss(me: Part) -> Playing:
+        yield write_file("a.txt", "mine")
+        return "done"
+
+    model = Overheard(SimulatedModel(Script({"boss": boss}), latency=AT_ONCE))
+    files = {f"{'long-name-' * 20}{number}": "" for number in range(3_000)}
+    settings = changed(Settings(), {"budget.cost": None}, "a test")
+    run = rehearse(model, settings=settings, files=files)
+    assert run.ending.status == "completed"
+    longest = max(len(message.text) for request in model.requests for message in request.messages)
+    assert longest < 200_000

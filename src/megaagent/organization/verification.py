@@ -22,9 +22,10 @@ from megaagent.organization.state import State
 from megaagent.organization.voices import Question, Voices
 from megaagent.organization.work import Append
 from megaagent.sandboxes.contract import Process, Program
-from megaagent.workspace import Workspace
+from megaagent.workspace import FileEntry, Workspace
 
 SHOWN = 60_000  # characters of files that the judge is shown
+LARGEST = 10_000_000  # bytes of one that is looked into
 ATTEMPTS = 3  # at a valid verdict
 CONFIRMED = "the verifier confirmed the deliverable"
 
@@ -207,18 +208,22 @@ class Verification:
     def _files(self, head: str) -> str:
         """All files by name and size, and the contents of as many as fit."""
         entries = self._workspace.list("**", head)
-        listing = "\n".join(f"{entry.path}  {entry.size} bytes" for entry in entries[:1000])
+        listing = cut("\n".join(f"{entry.path}  {entry.size} bytes" for entry in entries[:1000]), SHOWN)
         left = SHOWN
         contents: list[str] = []
         for entry in sorted(entries, key=lambda entry: entry.size):
             if left <= 0:
                 contents.append(f"... {len(entries) - len(contents)} larger files are not shown")
                 break
-            data = self._workspace.read_bytes(entry.path, head)
-            text = "(binary)" if b"\0" in data else cut(data.decode(errors="replace"), left)
-            contents.append(f"=== {entry.path} ===\n{text}")
-            left -= len(text)
+            contents.append(f"=== {entry.path} ===\n{self._shown(entry, head, left)}")
+            left -= len(contents[-1])
         return "\n".join([listing or "(no file)", *contents])
+
+    def _shown(self, entry: FileEntry, head: str, left: int) -> str:
+        if entry.size > LARGEST:
+            return "(too large to be shown)"
+        data = self._workspace.read_bytes(entry.path, head)
+        return "(binary)" if b"\0" in data else cut(data.decode(errors="replace"), left)
 
     async def _record(self, number: int, *events: ev.AnyEvent) -> None:
         await self._append([Fact(VERIFIER, number, event) for event in events], ())
