@@ -15,6 +15,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from campaigns.failpoints import put
+from megaagent import launch
 from megaagent.events import CallIntended
 from megaagent.journal import ledger, lock, schema
 from megaagent.organization.voices import Voices
@@ -118,6 +119,15 @@ def no_stable_ids() -> None:
     put(Work, "new_id", new_id)
 
 
+def no_adoption() -> None:
+    """What a shortened journal no longer knows of the shared files stays unknown."""
+
+    def none(*_: object) -> list[object]:
+        return []
+
+    put(launch, "unknown_commits", none)
+
+
 def _nothing(*_: object) -> None: ...
 
 
@@ -130,5 +140,6 @@ SAFEGUARDS: Mapping[str, Callable[[], None]] = MappingProxyType(
         "queue": no_queue,
         "swap": no_swap,
         "ids": no_stable_ids,
+        "adoption": no_adoption,
     }
 )

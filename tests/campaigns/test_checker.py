@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from campaigns.checker import check
-from campaigns.crash import Case, in_parallel, phase
+from campaigns.crash import LATE, Case, cut_log, frames_of, in_parallel, log_of, phase
 from campaigns.crash_child import COMPLETED, Places, main_of_phase
+from campaigns.evidence import read_journal
 
 
 def play(folder: Path, place: str = "", occurrence: int = 0, without: tuple[str, ...] = ()) -> tuple[int, list[str]]:
@@ -73,6 +74,22 @@ def test_two_engines_on_one_run_are_told_apart_by_their_epochs(tmp_path: Path, w
     assert bool(found) == noticed
 
 
+@pytest.mark.parametrize(("without", "noticed"), [((), False), (("adoption",), True)])
+def test_commits_that_a_cut_journal_has_lost_must_be_reported(tmp_path: Path, without: tuple[str, ...], noticed: bool):
+    folder = tmp_path / "case"
+    folder.mkdir()
+    places = Places(folder)
+    phase(lambda: main_of_phase(places, *LATE), places)
+    run = places.run()
+    assert run is not None
+    before = read_journal(run.journal)
+    cut_log(log_of(run), frames_of(log_of(run)) // 2)
+    phase(lambda: main_of_phase(places, without=without), places)
+    found = check(run.path, places.bill, places.effects, ended=True, cut=before)
+    assert any("is not reported" in violation for violation in found) == noticed
+    assert noticed or found == []
+
+
 def test_cases_are_played_side_by_side_and_told_apart(tmp_path: Path):
     cases = [
         Case((("git.rename.before", 3),)),
@@ -80,8 +97,9 @@ def test_cases_are_played_side_by_side_and_told_apart(tmp_path: Path):
         Case((("model.billed", 5),), "TERM"),
         Case((("step.act.before", 5),), "STOP"),
         Case((("journal.commit.before", 10_000),)),
+        Case((("snapshot.keep.after", 2), ("snapshot.restore.after", 1))),
     ]
     outcomes = in_parallel(cases, tmp_path)
-    reached = dict(zip(map(str, cases), (1, 2, 1, 1, 0), strict=True))
+    reached = dict(zip(map(str, cases), (1, 2, 1, 1, 0, 2), strict=True))
     assert {outcome.case: outcome.reached for outcome in outcomes} == reached
     assert not any(outcome.violations for outcome in outcomes)
