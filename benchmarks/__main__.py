@@ -11,6 +11,7 @@ BENCHMARKS = {
     "schedule": "benchmarks.schedule",
     "rest": "benchmarks.rest",
     "journal": "benchmarks.journal",
+    "mail": "benchmarks.mail",
     "programs": "benchmarks.programs",
     "step": "benchmarks.step",
     "workspace": "benchmarks.workspace",

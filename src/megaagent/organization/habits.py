@@ -153,10 +153,12 @@ def returned(habits: Habits, step: int, event: ev.ToolReturned, head: str | None
 def talked(all_habits: AllHabits, step: int, message: ev.Message) -> None:
     """An agent has written to others."""
     habits = all_habits.get(message.sender, NONE)
-    kept = {sent.step: sent for sent in habits.sent if sent.step > step - WINDOW}
-    before = kept.get(step, Sent(step, 0, 0))
-    kept[step] = Sent(step, before.messages + 1, before.deliveries + len(message.to))
-    all_habits[message.sender] = replace(habits, sent=tuple(kept.values()))
+    if habits.sent and habits.sent[-1].step == step:
+        *kept, before = habits.sent
+    else:
+        kept, before = [sent for sent in habits.sent if sent.step > step - WINDOW], Sent(step, 0, 0)
+    now = Sent(step, before.messages + 1, before.deliveries + len(message.to))
+    all_habits[message.sender] = replace(habits, sent=(*kept, now))
     if len(message.to) <= CIRCLE_RECEIVERS:
         for receiver in message.to:
             _chatted(all_habits, message.sender, receiver)
@@ -175,8 +177,12 @@ def _chatted(all_habits: AllHabits, sender: AgentId, receiver: AgentId) -> None:
 
 
 def _with(chats: dict[AgentId, Chat], partner: AgentId, chat: Chat) -> dict[AgentId, Chat]:
-    others = [(id, other) for id, other in chats.items() if id != partner][-(KEPT_CHATS - 1) :]
-    return dict([*others, (partner, chat)])
+    kept = chats.copy()
+    kept.pop(partner, None)
+    kept[partner] = chat  # the newest is last
+    while len(kept) > KEPT_CHATS:
+        del kept[next(iter(kept))]
+    return kept
 
 
 def progressed(habits: Habits) -> Habits:
