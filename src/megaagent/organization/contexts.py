@@ -131,7 +131,9 @@ class Contexts:
         step = conversation.last_step
         prompt = conversation.with_mail(())
 
-        def prepare() -> Question:
+        def prepare() -> Question | None:
+            if self._state.members[member.id].retired is not None:
+                return None  # it has left while it waited for its place or its money
             return Question(member.id, member.step, "summary", prompt, self._prompts.text("summary"))
 
         try:
