@@ -24,7 +24,7 @@ SECTIONS = {
 AGENTS = 590  # 1 leader, 31 ministers, 186 staff, 372 citizens
 TESTERS = 2  # citizens for each section, unless the nation is larger
 MOST_TESTERS = 50  # that one member of staff can lead
-FEWEST, MOST = 7, 2 + 31 * (1 + len(SECTIONS) * (1 + MOST_TESTERS))
+FEWEST, MOST = 7, 1 + 31 * (1 + len(SECTIONS) * (1 + MOST_TESTERS))
 
 _MEASURES = """\
 finance energy: the carbon price is 45 crowns a tonne from 2028
