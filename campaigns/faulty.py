@@ -19,7 +19,7 @@ from megaagent.models.script import Script
 from megaagent.models.simulated import AT_ONCE, SimulatedModel
 
 KEY: Final = "local-key-of-a-simulated-provider"
-IN_FLIGHT: Final = 30  # turns of 10 ms in which a call may still come that was made before a refusal was heard
+IN_FLIGHT: Final = 6  # turns of 10 ms in which a call may still come that was made before a refusal was heard
 ALWAYS: Final = 1 << 30  # times
 _WHO: Final = re.compile(r"You are (\w+) \(")
 
