@@ -33,7 +33,7 @@ from megaagent.workspace.paths import is_clean
 SECRET = "canary-of-the-outside-7f3a9c"
 KEPT = {"kept.txt": b"kept\n", "kept/file.txt": b"kept too\n"}
 FIRST = Stamp("boss", "trial", 0, 0, 0.0)
-SECONDS = 60.0  # far beyond what any of this takes
+SECONDS = 600.0  # beyond what any of this takes on a busy machine: it hangs
 
 
 # -- names, through the tools that an agent has ------------------------------------------------------------------------

@@ -275,7 +275,7 @@ def problems_with(place: str, order: str) -> Iterator[str]:
         """Look a word up."""
         return carrier.tool(text)
 
-    watch = Watch(20.0)
+    watch = Watch(120.0)
     run = rehearse(
         model,
         settings=settings,

@@ -82,7 +82,7 @@ def play(message: Wire) -> tuple[Rehearsal, list[ModelRequest]]:
     return run, model.requests
 
 
-def problems_with(message: Wire, seconds: float = 20.0) -> Iterator[str]:
+def problems_with(message: Wire, seconds: float = 120.0) -> Iterator[str]:
     """What is wrong when the villain gives that answer."""
     watch = Watch(seconds)
     run, requests = play(message)
