@@ -73,5 +73,5 @@ async def test_a_run_shows_itself_while_it_lasts(tmp_path: Path) -> None:
     ],
 )
 async def test_a_place_that_cannot_be_served_is_told(options: list[str], words: str, tmp_path: Path) -> None:
-    ended = await piped(tmp_path, "serve", *options)
+    ended = await piped(tmp_path, "serve", "--port", "0", *options)
     assert ended.code == 2 and words in ended.err and ended.err.count("\n") == 1

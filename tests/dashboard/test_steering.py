@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,28 @@ async def _stands(run: Run, visitor: Visitor) -> dict[str, str]:
     return {row[2]: page["stands"][row[3]] for row in page["rows"]}
 
 
-async def test_a_run_is_forked_and_begun_from_the_page(tmp_path: Path) -> None:
+async def test_a_fork_begins_from_the_page(tmp_path: Path) -> None:
+    async with serving(tmp_path, Place()) as links, Visitor(links, "none") as visitor:
+        status, words = await visitor.post("/api/runs", {"scenario": "gobang"})
+        assert status == 200, words
+        parent = json.loads(words)["run"]
+        visitor.api = f"/api/runs/{parent}"
+        assert (await visitor.control(do="stop"))[0] == 200
+        async with asyncio.timeout(PATIENCE):
+            while (await visitor.get("/api/runs"))["runs"][0]["live"]:
+                await asyncio.sleep(0.05)
+        status, words = await visitor.post(f"{visitor.api}/fork", {"at": 6, "say": "--help; use only ASCII"})
+        assert status == 200, words
+        fork = json.loads(words)["run"]
+        [entry] = [each for each in (await visitor.get("/api/runs"))["runs"] if each["id"] == fork]
+        assert entry["parent"] == parent and entry["live"]
+        page = await visitor.get(f"/api/runs/{fork}/journal", kinds="HumanSpoke")
+        assert "--help; use only ASCII" in [fact["event"].get("text") for fact in page["facts"]]
+        visitor.api = f"/api/runs/{fork}"
+        assert (await visitor.control(do="stop"))[0] == 200
+
+
+async def test_what_cannot_begin_is_told(tmp_path: Path) -> None:
     async with living(tmp_path) as run, serving(tmp_path, Place()) as links, Visitor(links, run.folder.id) as visitor:
         question = await asked(visitor)
         status, words = await visitor.post(f"{visitor.api}/fork", {"at": 2})
@@ -94,17 +116,11 @@ async def test_a_run_is_forked_and_begun_from_the_page(tmp_path: Path) -> None:
         status, words = await visitor.post("/api/runs", {"scenario": "nothing of that name"})
         assert status == 409 and "nothing of that name" in words
         assert (await visitor.control(do="answer", target=question, text="Blue."))[0] == 200
+        assert (await visitor.post(f"{visitor.api}/resume", {})) == (409, "the run is going on")
         await run.result()
     async with serving(tmp_path, Place()) as links, Visitor(links, run.folder.id) as visitor:
-        status, words = await visitor.post("/api/runs", {"scenario": "gobang"})
-        assert status == 200, words
-        [made] = [entry for entry in (await visitor.get("/api/runs"))["runs"] if entry["id"] in words]
-        assert made["scenario"] == "gobang" and made["live"]
-        visitor.api = f"/api/runs/{made['id']}"
-        assert (await visitor.control(do="stop"))[0] == 200
-        async with asyncio.timeout(PATIENCE):
-            while (await visitor.get("/api/runs"))["runs"][0]["live"]:
-                await asyncio.sleep(0.05)
+        status, words = await visitor.post(f"{visitor.api}/resume", {})
+        assert status == 409 and "is completed" in words
 
 
 async def test_a_server_of_one_run_shows_no_other(run: object, tmp_path: Path) -> None:
@@ -118,6 +134,7 @@ async def test_a_server_of_one_run_shows_no_other(run: object, tmp_path: Path) -
         assert others
         assert await visitor.status(f"/api/runs/{others[0]}/organization") == 404
         assert (await visitor.post("/api/runs", {"scenario": "gobang"}))[0] == 403
+        assert (await visitor.post(f"{visitor.api}/fork", {"at": 5}))[0] == 403
 
 
 @pytest.mark.parametrize("goal", ["--help", "-x", "; touch /tmp/owned", "$(id)"])

@@ -143,7 +143,7 @@ class Runs:
 
         Args:
             resumed: the run that goes on; without it a new one must appear.
-            goal: the last arguments.
+            goal: the last arguments, in which nothing is an option.
 
         Raises:
             RunError: it ended before it had begun; with what it said.
