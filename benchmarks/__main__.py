@@ -6,6 +6,7 @@ import importlib
 import sys
 
 BENCHMARKS = {
+    "dashboard": "benchmarks.dashboard",
     "gobang_ai": "benchmarks.gobang_ai",
     "policy": "benchmarks.policy",
     "schedule": "benchmarks.schedule",
