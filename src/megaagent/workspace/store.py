@@ -22,10 +22,11 @@ from typing import cast
 import pygit2
 from pygit2.enums import ConfigLevel, ObjectType, RepositoryInitFlag, RepositoryOpenFlag
 
-from megaagent.errors import RunError, ToolError
+from megaagent.errors import RunError
 from megaagent.events import Revision
 from megaagent.workspace.packs import sync
 from megaagent.workspace.paths import is_clean
+from megaagent.workspace.steady import UnknownRevisionError
 from megaagent.workspace.trees import REGULAR, require_file
 
 BRANCH = "refs/heads/main"
@@ -94,24 +95,29 @@ def commit_at(repo: pygit2.Repository, revision: Revision) -> pygit2.Commit:
     """The commit that a revision, or the first 7 or more digits of one, names.
 
     Raises:
-        ToolError: there is no such commit.
+        UnknownRevisionError: there is no such commit.
     """
     if re.fullmatch("[0-9a-f]{7,40}", revision):
         with suppress(KeyError, ValueError):  # absent, or an ambiguous beginning
             found = repo[revision]
             if found.type == ObjectType.COMMIT:
                 return cast(pygit2.Commit, found)
-    raise ToolError(
+    raise UnknownRevisionError(
         f"there is no revision {revision[:50]!r}. Read the file again and use the revision that comes with it."
     )
 
 
 def find(tree: pygit2.Tree, path: str) -> pygit2.Object | None:
     """What a tree holds at a path."""
-    try:
-        return tree[path]
-    except KeyError:
-        return None
+    found: pygit2.Object = tree
+    for name in path.split("/"):
+        if not isinstance(found, pygit2.Tree):
+            return None
+        len(found)  # reads it: if it is the folder that cannot be found, that is an error and no answer
+        if name not in found:
+            return None
+        found = found[name]
+    return found
 
 
 def file_at(tree: pygit2.Tree, path: str) -> pygit2.Blob | None:

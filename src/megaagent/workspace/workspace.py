@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -43,6 +44,7 @@ from megaagent.workspace.merge import text_of
 from megaagent.workspace.packing import Packing
 from megaagent.workspace.packs import Pack
 from megaagent.workspace.paths import clean_path, folded, glob
+from megaagent.workspace.steady import steady
 from megaagent.workspace.store import (
     BRANCH,
     BranchMovedError,
@@ -173,10 +175,12 @@ class Workspace:
         for left in (self.path / "objects" / "pack").glob("tmp_batch_*"):
             left.unlink(missing_ok=True)
 
+    @steady
     def head(self) -> Revision:
         """The newest revision."""
         return str(head_of(self._repo()).id)
 
+    @steady
     def resolve(self, revision: Revision) -> Revision:
         """The full name of a revision of which at least 7 digits are given.
 
@@ -185,20 +189,25 @@ class Workspace:
         """
         return str(commit_at(self._repo(), revision).id)
 
+    @steady
     def tree(self, revision: Revision | None = None) -> str:
         """Hash of the root tree: equal exactly when all files are."""
         return str(self._at(revision).tree_id)
 
     def contains(self, revision: Revision) -> bool:
         """Whether a revision is on the branch: its tip, or one that led to it."""
-        repo = self._repo()
         try:
-            wanted = commit_at(repo, revision).id
+            return self._leads_to(pygit2.Oid(hex=self.resolve(revision)))
         except ToolError:
             return False
+
+    @steady
+    def _leads_to(self, wanted: pygit2.Oid) -> bool:
+        repo = self._repo()
         head = head_of(repo).id
         return head == wanted or repo.descendant_of(head, wanted)
 
+    @steady
     def read(self, path: str, revision: Revision | None = None) -> FileText:
         """A text file and the revision it was read at, by default the newest.
 
@@ -214,6 +223,7 @@ class Workspace:
             raise ToolError(f"{path} is a binary file of {size} bytes, not UTF-8 text; only a program can read it.")
         return FileText(path, text, str(commit.id))
 
+    @steady
     def read_bytes(self, path: str, revision: Revision | None = None) -> bytes:
         """A file's content.
 
@@ -222,6 +232,7 @@ class Workspace:
         """
         return self._file(self._at(revision), clean_path(path)).data
 
+    @steady
     def list(self, pattern: str = "**", revision: Revision | None = None) -> list[FileEntry]:
         """The files whose path matches a pattern such as `**/*.py` (see `glob`), in Git's order.
 
@@ -231,6 +242,7 @@ class Workspace:
         matches = glob(pattern)
         return [entry for entry in self._files(self._at(revision)) if matches(entry.path)]
 
+    @steady
     def search(self, query: str, limit: int = 50, revision: Revision | None = None) -> list[Hit]:
         """The first lines that contain a text, whatever its case; binary and too large files are passed over.
 
@@ -256,10 +268,12 @@ class Workspace:
                 hits.append(Hit(path, number, line[max(0, at - SHOWN // 3) :][:SHOWN]))
         return hits
 
+    @steady
     def log(self, path: str | None = None, limit: int = 50) -> list[LogEntry]:
         """The newest commits first; with a path, only those that changed it."""
         return history.log(self._repo(), None if path is None else clean_path(path), limit)
 
+    @steady
     def blame(self, path: str, revision: Revision | None = None) -> list[BlameLine]:
         """Who last wrote each line.
 
@@ -268,10 +282,12 @@ class Workspace:
         """
         return history.blame(self._repo(), clean_path(path), self._at(revision))
 
+    @steady
     def diff(self, old: Revision, new: Revision) -> str:
         """The change from one revision to another as a patch for `git apply`; to be saved with its line ends kept."""
         return history.diff(self._at(old), self._at(new))
 
+    @steady
     def adopted(self, stamp: Stamp) -> dict[str, Committed]:
         """What commits on the branch that carry exactly this run, agent, step and call did, by path.
 
@@ -279,6 +295,7 @@ class Workspace:
         """
         return self._stamped.adopted(self._repo(), stamp)
 
+    @steady
     def done_in(self, revision: Revision) -> dict[str, Committed]:
         """What one commit did, by path."""
         return history.done_in(commit_at(self._repo(), revision))
@@ -294,6 +311,8 @@ class Workspace:
         """
         if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
             raise RunError(f"{folder} is not an empty folder; give one that does not exist yet")
+        with self._writing:
+            self._packing.close()  # a call that makes files cannot be made again
         commit = self._at(revision)
         folder.mkdir(parents=True, exist_ok=True)
         for path, file in files_of(commit.tree):
@@ -349,24 +368,29 @@ class Workspace:
         Raises:
             RunError: other processes kept the branch for longer than a write waits; nothing is committed.
         """
-        repo = self._repo()
         deadline, pause = time.monotonic() + PATIENCE, 0.001
         with self._writing:
             while True:
                 try:
-                    return self._advance(repo, writes)
+                    return self._advance(writes)
                 except BranchMovedError as error:
                     if time.monotonic() > deadline:
                         raise RunError(f"{self.path} is kept busy by another process: {error}") from error
                     time.sleep(pause)
                     pause = min(2 * pause, 0.1)
 
-    def _advance(self, repo: pygit2.Repository, writes: Sequence[Write]) -> list[Done | Exception]:
+    @steady
+    def _advance(self, writes: Sequence[Write]) -> list[Done | Exception]:
         """Commit on top of the branch and move it.
 
         Raises:
             BranchMovedError: the branch is somewhere else by now.
         """
+        for write in writes:
+            if write.base is not None:
+                with suppress(ToolError):  # found with a handle that sees it, or answered as unknown
+                    self.resolve(write.base)
+        repo = self._repo()
         head = head_of(repo)
         pack = Pack(self.path / "objects")
         batch = Batch(repo, head, self._folders, pack)
@@ -378,6 +402,10 @@ class Workspace:
         return outcomes
 
     # -- within -------------------------------------------------------------------------------------------------
+
+    def renew(self) -> None:
+        """Look at the store with a new handle from now on, in this thread."""
+        self._own.repo = None
 
     def _repo(self) -> pygit2.Repository:
         """This thread's own handle."""
