@@ -16,6 +16,7 @@ from megaagent.events import BOSS, ENGINE, PERSON, AgentId, Fact, Message, Revis
 from megaagent.journal import JournalReader
 from megaagent.organization.state import State
 from megaagent.workspace import Committed, Workspace, stamps
+from megaagent.workspace.store import open_repository
 
 MOST = 10_000  # commits looked at; a journal that has lost more than that is one to repair
 NAMED = 20  # files that the boss is told of by name
@@ -39,7 +40,7 @@ def unknown_commits(workspace: Workspace, reader: JournalReader, state: State) -
     if state.run.head in (None, workspace.head()):
         return []
     found: list[Found] = []
-    repository = pygit2.Repository(str(workspace.path), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
+    repository = open_repository(workspace.path)
     try:
         walk = islice(repository.walk(repository.head.target), MOST)
         for commit in takewhile(lambda commit: str(commit.id) != state.run.head, walk):
