@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from functools import cache
 from typing import Final
 
 from megaagent.errors import ConfigurationError
@@ -59,12 +61,38 @@ def cost_of(usage: Usage, model: str, price: Price | None = None) -> float | Non
         provider, _, name = SIMULATED_AS.partition(":")
     if provider not in _KNOWN:
         return None
+    try:
+        flat = _flat_price(_KNOWN[provider], name)
+        return flat.cost(usage) if flat is not None else _looked_up(usage, _KNOWN[provider], name)
+    except LookupError:
+        return None
+
+
+def _looked_up(usage: Usage, provider: str, name: str) -> float:
     import genai_prices  # takes a third of a second to import, and many commands need no price
 
     tokens = genai_prices.Usage(
         input_tokens=usage.prompt, cache_read_tokens=usage.cached, output_tokens=usage.completion
     )
-    try:
-        return float(genai_prices.calc_price(tokens, name, provider_id=_KNOWN[provider]).total_price)
-    except LookupError:
+    return float(genai_prices.calc_price(tokens, name, provider_id=provider).total_price)
+
+
+@cache  # looking it up takes longer than the rest of what is done for an answer
+def _flat_price(provider: str, name: str) -> Price | None:
+    """The price of a token when it is the same at any hour and for any length of prompt, else None.
+
+    Raises:
+        LookupError: the model is not known.
+    """
+    import genai_prices
+    from genai_prices.types import ModelPrice
+
+    found = genai_prices.calc_price(genai_prices.Usage(input_tokens=1), name, provider_id=provider).model.prices
+    if not isinstance(found, ModelPrice):
         return None
+    prompt, completion, cached = found.input_mtok, found.output_mtok, found.cache_read_mtok
+    if not isinstance(prompt, Decimal) or not isinstance(completion, Decimal):
+        return None
+    if cached is not None and not isinstance(cached, Decimal):
+        return None
+    return Price(float(prompt), float(completion), None if cached is None else float(cached))
