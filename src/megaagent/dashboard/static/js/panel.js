@@ -15,6 +15,7 @@ export function panel(root, app) {
   let tab = "Overview";
   let asked = 0;
   let readAt = 0;
+  let turned = false; // the address has named another tab since it was drawn
   const head = el("div", { class: "head" });
   const tabs = el("div", { class: "tabs", role: "tablist" });
   const body = el("div", { class: "scroll", role: "tabpanel" });
@@ -37,7 +38,8 @@ export function panel(root, app) {
     if (turn !== asked || shown !== id) return;
     data = given;
     readAt = app.model.position;
-    draw(fresh);
+    draw(fresh || turned);
+    turned = false;
     app.view?.chosen?.(index, data.why.map((link) => link.id));
   }
 
@@ -181,7 +183,9 @@ export function panel(root, app) {
       return shown;
     },
     setTab(name) {
-      if (TABS.includes(name)) tab = name;
+      const wanted = TABS.includes(name) ? name : "Overview";
+      turned = turned || wanted !== tab;
+      tab = wanted;
     },
     update() {
       if (!shown || !data || app.model.position === readAt) return;

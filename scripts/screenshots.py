@@ -1,0 +1,84 @@
+"""Pictures of every view of the dashboard, to be looked at: light and dark, wide and narrow, small and large.
+
+    python scripts/screenshots.py FOLDER [--agents 7 590 10000]
+
+The organizations are made up (no model is asked). Needs the Python package playwright and a Chromium. What the browser
+complains about is printed, and makes the exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.dashboard.browsing import Watched, browser  # noqa: E402
+from tests.dashboard.made import made_run  # noqa: E402
+
+from megaagent.dashboard.address import Place  # noqa: E402
+from megaagent.dashboard.serving import serving  # noqa: E402
+
+SIZES = ((1280, 800), (390, 844))
+LOOKS = ("light", "dark")
+VIEWS = {
+    "organization": "",
+    "organization-talk": "organization?talk=1&colour=spend",
+    "agent": "organization?agent=boss/a1",
+    "conversation": "organization?agent=boss/a1&tab=Conversation",
+    "timeline": "timeline?critical=1",
+    "files": "files?path=part.md",
+    "messages": "",
+    "debts": "",
+    "cost": "",
+    "interventions": "",
+    "questions": "",
+    "journal": "",
+}
+SETTLED = 700  # milliseconds that a view is given to be drawn
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--agents", type=int, nargs="+", default=[7, 590, 10_000])
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    wrong = asyncio.run(take_all(given.folder, given.agents))
+    for each in wrong:
+        sys.stdout.write(each + "\n")
+    return 1 if wrong else 0
+
+
+async def take_all(folder: Path, sizes: list[int]) -> list[str]:
+    """Take all pictures; what the browser complained about."""
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for agents in sizes:
+            run = await made_run(
+                Path(scratch), agents, acts=max(200, 5 * agents), name=f"20261121-100000-made-{agents}"
+            )
+            async with serving(Path(scratch), Place(), only=run.id) as links, browser() as started:
+                for look in LOOKS:
+                    for width, height in SIZES:
+                        context = await started.new_context(
+                            viewport={"width": width, "height": height}, color_scheme=look, reduced_motion="reduce"
+                        )
+                        page = Watched(await context.new_page(), links.full.partition("#")[0])
+                        await page.page.goto(links.full)
+                        await page.page.wait_for_selector("#nav a", timeout=300_000)
+                        for name, address in VIEWS.items():
+                            await page.go(f"#/run/{run.id}/{address or name}")
+                            await page.page.wait_for_timeout(SETTLED)
+                            await page.shot(folder / f"{name}-{agents}-{width}-{look}.png")
+                        wrong += page.wrong
+                        await context.close()
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())
