@@ -37,6 +37,7 @@ from megaagent.organization.voices import Voices
 DIGEST_EVERY = 256  # facts
 OUTSIDE = (ev.FileCommitted, ev.ProgramEnded, ev.ModelAnswered, ev.CallFailed, ev.CallRetried, ev.AgentRetired)
 OVERRUN = "budget overrun"
+SLICE = 32  # steps that are begun in one round of the event loop
 TICK = 1.0  # seconds of the run's clock between two looks at all that act
 
 Append = Callable[[Sequence[Fact], Sequence[bytes]], Awaitable[Sequence[Record]]]
@@ -161,7 +162,7 @@ class Organization:
             while self._ending is None and self._bug is None:
                 self._changed.clear()
                 if not await self._decide():
-                    self._begin_steps()
+                    await self._begin_steps()
                     await self._settle()
             if self._bug is not None:
                 raise self._bug
@@ -228,7 +229,7 @@ class Organization:
 
     # -- do -----------------------------------------------------------------------------------------------------
 
-    def _begin_steps(self) -> None:
+    async def _begin_steps(self) -> None:
         state = self.state
         touched, state.touched = state.touched, set()
         if self.ledger.out_of_time(self._clock.now()):
@@ -247,6 +248,8 @@ class Organization:
                 task = asyncio.create_task(self._stepper.take(agent), name=f"step {agent}")
                 self._steps[agent] = task
                 task.add_done_callback(partial(self._step_done, agent))
+                if len(self._steps) % SLICE == 0:
+                    await asyncio.sleep(0)  # each reads its conversation first; thousands at once would hold up all
         boss = state.members[BOSS]
         if boss.retired is not None:
             self.end("failed", f"the boss has failed: {boss.retired}")
