@@ -25,6 +25,7 @@ STANDS: Final[tuple[Stand, ...]] = (
     "calling", "running", "acting", "ready", "waiting", "parked", "handed in", "idle", "paused", "accepted", "dropped",
     "failed", "left",
 )  # fmt: skip
+RESTING: Final = ("ready", "waiting", "parked", "handed in", "idle", "accepted")
 LONGEST_ACT: Final = 90  # characters
 MOST_PAIRS: Final = 50_000  # of agents who talk, that are counted
 ENOUGH_POINTS: Final = 600  # of the curve of spending
@@ -200,6 +201,8 @@ class Overview:
         if trait is None:
             return
         match event:
+            case ev.CallIntended(purpose="step") if trait.stand in RESTING:
+                trait.act = "thinks"  # what it waited for is no longer what it does
             case ev.ModelAnswered(calls=calls) if calls:
                 trait.act = ", ".join(dict.fromkeys(call.name for call in calls))
             case ev.FileCommitted(path=path, digest=digest):

@@ -233,7 +233,7 @@ function drawTop() {
       el("span", { class: "figure" }, el("b", {}, money(h.cost)), el("span", {}, h.max_cost != null ? `of ${money(h.max_cost)}` : "no money cap"), h.max_cost ? meter(h.cost / h.max_cost) : null),
       figure(amount(h.prompt + h.completion), "tokens", "wide wider"),
       figure(duration(seconds), "", "wide"),
-      el("span", { class: "figure", title: { live: "news come as they are recorded", waiting: "connecting again", lost: "the server was ended or started anew: open its new link" }[connection] ?? "" }, el("i", { class: `dot ${connection}` }), el("span", { class: "wide" }, connection === "lost" ? "server lost" : app.live ? "going on" : ""))),
+      el("span", { class: "figure", title: { live: "news come as they are recorded", waiting: "connecting again", lost: "the server was ended or started anew: open its new link" }[connection] ?? "" }, el("i", { class: `dot ${connection}` }), el("span", { class: `wide${connection === "lost" ? "" : " wider"}` }, connection === "lost" ? "server lost" : app.live ? "going on" : ""))),
     el("div", { class: "bar end" }, actions(h), ...end.childNodes),
   );
 }
