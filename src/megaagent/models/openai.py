@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -126,12 +126,9 @@ class OpenAIModel:
             what = f"no whole answer within {seconds:g} s" if late else f"nothing came for {stall:g} s within an answer"
             raise _maybe_paid(ModelError("timeout", f"{self._host}: {what}")) from None
 
-    @asynccontextmanager
-    async def _post(self, body: bytes) -> AsyncGenerator[aiohttp.ClientResponse]:
+    def _post(self, body: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         # No redirects: one would take the key and the conversation to another place.
-        session = self._open()
-        async with session.post(self._url, data=body, headers=self._headers, allow_redirects=False) as reply:
-            yield reply
+        return self._open().post(self._url, data=body, headers=self._headers, allow_redirects=False)
 
     def _open(self) -> aiohttp.ClientSession:
         """The one session, made inside the loop that uses it."""

@@ -70,6 +70,8 @@ class _Level(Struct, frozen=True):
     need_tokens: float = 0.0
     need_cost: float = 0.0
 
+_NOTHING = _Coming()
+
 
 class Ledger:
     """Reservations of one run.
@@ -187,7 +189,7 @@ class Ledger:
                 f"that is below what is used, reserved or promised already (${least_cost:.4f}, {least_tokens:,} tokens)"
             )
         member = self._state.members[agent]
-        old, now, coming = member.purse or Purse(), earmarked(member.purse, tally), self._coming.get(agent, _Coming())
+        old, now, coming = member.purse or Purse(), earmarked(member.purse, tally), self._coming.get(agent, _NOTHING)
         kept = earmarked(Purse(tokens or old.tokens, cost or old.cost), tally)
         more = kept[0] - now[0], kept[1] - now[1]
         if member.purse is None:  # what is about to be reserved for it comes out of its purse
@@ -248,14 +250,17 @@ class Ledger:
 
     def _needs(self, path: list[AgentId], tokens: int, cost: float) -> dict[AgentId, tuple[float, float]]:
         """What the call takes from each purse: where money was set aside for it, that first."""
+        members = self._state.members
+        if all((member := members.get(id)) is None or member.purse is None for id in path):
+            return dict.fromkeys(path, (tokens, cost))
         needs: dict[AgentId, tuple[float, float]] = {}
         from_aside = (0.0, 0.0)
         for id in path:
             needs[id] = (tokens - from_aside[0], cost - from_aside[1])
-            member = self._state.members.get(id)
+            member = members.get(id)
             if member is not None and member.purse is not None:
                 aside = earmarked(member.purse, self._state.tally_of(id))
-                coming = self._coming.get(id, _Coming())
+                coming = self._coming.get(id, _NOTHING)
                 from_aside = (
                     from_aside[0] if member.purse.tokens is None else min(aside[0], coming.tokens + tokens),
                     from_aside[1] if member.purse.cost is None else min(aside[1], coming.cost + cost),
@@ -299,7 +304,7 @@ class Ledger:
 
     def _used(self, id: AgentId) -> tuple[int, float]:
         """Spent, reserved, about to be reserved, or set aside for somebody below."""
-        run, tally, coming = self._state.run, self._state.tally_of(id), self._coming.get(id, _Coming())
+        run, tally, coming = self._state.run, self._state.tally_of(id), self._coming.get(id, _NOTHING)
         spent = self._spent(id)
         whole = id == BOSS
         reserved = (run.reserved_tokens, run.reserved_cost) if whole else (tally.reserved_tokens, tally.reserved_cost)
@@ -313,11 +318,11 @@ class Ledger:
         flying = self._state.tally_of(id).flying
         if id == BOSS:
             flying += self._state.tally_of(VERIFIER).flying
-        return flying + self._coming.get(id, _Coming()).calls
+        return flying + self._coming.get(id, _NOTHING).calls
 
     def _come(self, agent: AgentId, calls: int, tokens: int, cost: float) -> None:
         for id in _path(agent):
-            old = self._coming.get(id, _Coming())
+            old = self._coming.get(id, _NOTHING)
             new = _Coming(old.calls + calls, old.tokens + tokens, round(old.cost + cost, 9))
             if new.calls:
                 self._coming[id] = new

@@ -18,6 +18,8 @@ from megaagent.organization.members import Debt, Member, Purse, RunState, Tally
 from megaagent.organization.overlay import Overlay
 from megaagent.organization.weight import weight
 
+NOTHING = Tally()  # what somebody has done who has not begun
+
 
 class State:
     """The organization as the journal tells it."""
@@ -96,13 +98,17 @@ class State:
 
     def tally_of(self, agent: AgentId) -> Tally:
         """What the agent and everyone below it have done and spent."""
-        return self.tallies.get(agent, Tally())
+        return self.tallies.get(agent, NOTHING)
 
     def paused_above(self, agent: AgentId) -> bool:
         """Whether the run, the agent or anyone above it is paused."""
         if self.run.paused is not None:
             return True
-        return any(self.members[id].paused is not None for id in lineage(agent) if id in self.members)
+        for id in lineage(agent):
+            member = self.members.get(id)
+            if member is not None and member.paused is not None:
+                return True
+        return False
 
     def halted_above(self, agent: AgentId) -> bool:
         """Whether the supervisor has paused the agent or anyone above it: then it may never act again."""
@@ -154,7 +160,7 @@ class State:
         """
         tallies = self.tallies
         for id in lineage(agent):
-            old = tallies.get(id) or Tally()
+            old = tallies.get(id, NOTHING)
             new = tallies[id] = Tally(
                 old.calls + calls,
                 old.failures + failures,
