@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 from pathlib import Path
 
+from megaagent.events import BOSS
+from megaagent.organization.state import State
+
 PERIOD = 0.005  # seconds
 
 
 class Lag:
     """Measures while the block lasts by how much a sleep of 5 ms is late.
 
-        async with Lag() as lag: ...
-        lag.p99_ms()
+    async with Lag() as lag:
+        ...
+    print(lag.p99_ms())
     """
 
     def __init__(self) -> None:
@@ -50,3 +54,9 @@ def resident_mb() -> float:
     """Resident memory of this process in MiB."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+async def quiet(state: State) -> None:
+    """Until nobody but the boss acts any more."""
+    while any(member.acting for member in state.live() if member.id != BOSS):  # noqa: ASYNC110  (looked at from outside)
+        await asyncio.sleep(0.05)

@@ -20,14 +20,16 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.crowd import crowd
-from benchmarks.lag import Lag
+from benchmarks.lag import Lag, quiet
 from megaagent import events as ev
 from megaagent.events import BOSS, Record, ToolCall, Usage
+from megaagent.journal import open_reader
 from megaagent.launch import resume
 from megaagent.models.contract import ModelRequest, ModelResponse
 
@@ -115,11 +117,10 @@ async def measure(agents: int, rate: float) -> dict[str, object]:
             async with Lag() as lag:
                 await all_sent.wait()
             await all_rest.wait()
-            while any(member.inbox for id, member in live.state.members.items() if id != BOSS):
-                await asyncio.sleep(0.05)
+            await quiet(live.state)
             await live.control.stop("measured")
             await live.result()
-            own = [record.event.message.id for record in _talk(live.folder.journal)]
+            own = _talk(live.folder.journal)
     per_message = [heard[id] for id in own]
     waits.sort()
     return {
@@ -135,15 +136,11 @@ async def measure(agents: int, rate: float) -> dict[str, object]:
     }
 
 
-def _talk(journal: Path) -> list[Record]:
-    from megaagent.journal import open_reader
-
-    reader = open_reader(journal)
-    try:
-        told = reader.records(kinds=[ev.MessageSent])
-        return [r for r in told if r.event.message.kind == "talk" and r.event.message.to != (BOSS,)]  # pyright: ignore
-    finally:
-        reader.close()
+def _talk(journal: Path) -> list[ev.MessageId]:
+    """The messages that were sent, as the journal has them."""
+    with closing(open_reader(journal)) as reader:
+        sent = [r.event.message for r in reader.records() if isinstance(r.event, ev.MessageSent)]
+    return [message.id for message in sent if message.kind == "talk" and message.to != (BOSS,)]
 
 
 async def _broadcast() -> int:

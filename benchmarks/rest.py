@@ -26,7 +26,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.lag import Lag, resident_mb
+from benchmarks.lag import Lag, quiet, resident_mb
 from megaagent import events as ev
 from megaagent.events import Record, ToolCall, Usage
 from megaagent.launch import start
@@ -140,7 +140,7 @@ async def measure(agents: int) -> dict[str, object]:
                 live.watch(watch)
                 await all_rest.wait()
                 everybody, cpu = time.perf_counter() - began, time.process_time() - cpu
-                await _quiet(live.state)
+                await quiet(live.state)
                 at_rest = resident_mb()
                 leaves = [id for id, member in live.state.members.items() if not member.group]
                 waits: list[float] = []
@@ -148,10 +148,10 @@ async def measure(agents: int) -> dict[str, object]:
                     begun.clear()
                     sent = time.perf_counter()
                     await live.control.send(ev.name_of(agent), "Is your section still up to date?")
-                    while agent not in begun:
+                    while agent not in begun:  # noqa: ASYNC110  (seen as soon as it can be)
                         await asyncio.sleep(0)
                     waits.append(1000 * (begun[agent] - sent))
-                    await _quiet(live.state)
+                    await quiet(live.state)
             await live.control.stop("measured")
             journal = live.folder.journal.stat().st_size
     return {
@@ -168,9 +168,3 @@ async def measure(agents: int) -> dict[str, object]:
         "lag_ms_p99": lag.p99_ms(),
         "journal_mb": round(journal / 2**20),
     }
-
-
-async def _quiet(state: object) -> None:
-    """Until nobody acts any more."""
-    while any(member.acting for member in state.live()):  # pyright: ignore
-        await asyncio.sleep(0.05)

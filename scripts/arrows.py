@@ -23,7 +23,10 @@ LAYERS: list[set[str]] = [
     {"tools"},
     {"agent"},
     {"organization"},
-    {"settings", "control", "folder", "report", "proof", "assembly", "disk", "past", "adoption", "launch", "fork", "repair"},
+    {
+        *{"settings", "control", "folder", "report", "proof", "assembly", "disk", "past", "adoption"},
+        *{"launch", "fork", "repair"},
+    },
     {"scenarios"},
     {"dashboard"},
     {"cli"},

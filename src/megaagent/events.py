@@ -347,7 +347,9 @@ class CallRerouted(Event, frozen=True):
 
 
 class CircuitChanged(Event, frozen=True):
-    """The circuit breaker of an endpoint took another position: `open`, it is left alone; `half-open`, one call tries it.
+    """The circuit breaker of an endpoint took another position.
+
+    `open`: it is left alone; `half-open`: one call tries it.
 
     Attributes:
         wait: seconds from an opening to the next probe.

@@ -70,6 +70,7 @@ class _Level(Struct, frozen=True):
     need_tokens: float = 0.0
     need_cost: float = 0.0
 
+
 _NOTHING = _Coming()
 
 
