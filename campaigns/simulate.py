@@ -38,6 +38,7 @@ FOUND: Final[dict[int, str]] = {
     9: "the verifier was asked again under the same call",
     17: "a wait whose time passed during a pause kept the scheduler busy for nothing",
     32: "a person could add facts after the end",
+    721: "the program of an agent whose purse was used up kept the run from being seen as stalled",
 }
 """Seeds that once showed a bug, and which; they are run every time."""
 

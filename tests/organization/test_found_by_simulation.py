@@ -5,14 +5,27 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.organization.test_debts import boss_of, worker
+from tests.organization.test_debts import boss_of, recruit, worker
 
 from megaagent import events as ev
 from megaagent.control import Control
 from megaagent.errors import RunError
-from megaagent.models.script import Part, Playing, Script, run_command, stop_program, text, verdict, wait
+from megaagent.models.script import (
+    Part,
+    Playing,
+    Script,
+    review,
+    run_command,
+    stop_program,
+    text,
+    verdict,
+    wait,
+    write_file,
+)
+from megaagent.models.simulated import Latency
 from megaagent.organization.state import State
 from megaagent.sandboxes.contract import Program
+from megaagent.settings import Settings, changed
 from megaagent.testing import rehearse
 
 
@@ -75,3 +88,40 @@ def test_a_person_who_comes_after_the_end_is_told_and_nothing_is_recorded():
     assert len(refused) == 3
     assert all("has ended" in text for text in refused)
     assert isinstance(run.records[-1].event, ev.RunEnded)
+
+
+def test_the_program_of_an_agent_that_is_halted_holds_nobody():
+    """Its purse is used up while its program waits for input that nobody will give."""
+
+    def asks(program: Program, revision: str) -> tuple[int, str]:
+        return 0, "well?"
+
+    def spender(me: Part) -> Playing:
+        yield run_command("python -i")
+        while True:
+            yield write_file("notes.txt", f"{len(me.mail)} {me.last.text}")
+
+    def boss(me: Part) -> Playing:
+        yield recruit("ann")
+        while not me.reported("ann"):
+            yield wait(["ann"], "her notes", 600)
+        yield review(["ann"])
+        return "the notes"
+
+    async def person(control: Control, state: State) -> None:
+        while not any(member.program for member in state.live()):
+            await asyncio.sleep(1)
+        await control.raise_budget(tokens=60_000, agent="ann")
+
+    run = rehearse(
+        Script({"boss": boss, "ann": spender}),
+        play=asks,
+        meanwhile=person,
+        settings=changed(Settings(), {"budget.tokens": 10_000_000}, "the test"),
+        latency=Latency(fixed=1.0),
+    )
+    assert run.ending.status == "completed"
+    assert [fact.sign for fact in run.facts(ev.AgentNudged) if fact.action == "pause"] == ["runaway spend"]
+    [ended] = run.facts(ev.ProgramEnded)
+    assert ended.cut == ("stopped",)
+    assert run.seconds < 3600

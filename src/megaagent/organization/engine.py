@@ -26,6 +26,7 @@ from megaagent.organization.cutting import TOLD
 from megaagent.organization.decide import follow_up, notice, priority, retire, runnable, settled, stalled
 from megaagent.organization.digest import StateDigest
 from megaagent.organization.limits import Limits
+from megaagent.organization.members import Member
 from megaagent.organization.monitors import TOLD_AT, overtaken, watch
 from megaagent.organization.programs import Programs
 from megaagent.organization.ready import Ready
@@ -35,7 +36,14 @@ from megaagent.organization.verification import Verification
 from megaagent.organization.voices import Voices
 
 DIGEST_EVERY = 256  # facts
-OUTSIDE = (ev.FileCommitted, ev.ProgramEnded, ev.ModelAnswered, ev.CallFailed, ev.CallRetried, ev.AgentRetired)
+OUTSIDE = (
+    ev.FileCommitted,
+    ev.ProgramEnded,
+    ev.ModelAnswered,
+    ev.CallFailed,
+    ev.CallRetried,
+    ev.CallRerouted,
+)
 OVERRUN = "budget overrun"
 SLICE = 32  # steps that are begun in one round of the event loop
 TICK = 1.0  # seconds of the run's clock between two looks at all that act
@@ -85,6 +93,7 @@ class Organization:
         self._calling_off = asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
         self._leaving = {member.id for member in state.members.values() if member.retired is not None}
+        self._going: set[AgentId] = set()  # of those, whose leaving is not in the state yet
 
     def furnish(
         self,
@@ -105,16 +114,27 @@ class Organization:
 
     # -- record -------------------------------------------------------------------------------------------------
 
-    async def append(self, facts: Sequence[Fact], blobs: Sequence[bytes] = ()) -> None:
+    async def append(self, facts: Sequence[Fact], blobs: Sequence[bytes] = ()) -> bool:
         """Put facts into the journal; when this returns the state has them.
 
         An agent that leaves takes no effect any more from the moment on at which its leaving is on its way into the
         journal; what is outside already (files, answers that were paid for) is still recorded.
+
+        Returns:
+            Whether all of them were recorded.
         """
-        facts = [fact for fact in facts if fact.agent not in self._leaving or isinstance(fact.event, OUTSIDE)]
-        self._leaving.update(fact.event.id for fact in facts if isinstance(fact.event, ev.AgentRetired))
-        if facts:
-            await self._append(facts, blobs)
+        kept = [fact for fact in facts if self._takes_effect(fact)]
+        leaving = {fact.event.id for fact in kept if isinstance(fact.event, ev.AgentRetired)}
+        self._going |= leaving
+        self._leaving |= leaving
+        if kept:
+            await self._append(kept, blobs)
+        return len(kept) == len(facts)
+
+    def _takes_effect(self, fact: Fact) -> bool:
+        if isinstance(fact.event, ev.AgentRetired):
+            return fact.event.id not in self._leaving  # once, whoever has found that it must
+        return fact.agent not in self._leaving or isinstance(fact.event, OUTSIDE)
 
     def take_in(self, records: Sequence[Record]) -> None:
         """Fold committed facts, in the journal's order, and let the loop look at what they change."""
@@ -124,6 +144,7 @@ class Organization:
                 self._served = max(self._served, self._asked.pop(record.agent, 0.0))
             elif isinstance(record.event, ev.AgentRetired):
                 self._left.append(record.event.id)
+                self._going.discard(record.event.id)
             elif isinstance(record.event, ev.ModelAnswered):
                 self._show_overrun(record.agent, record.event)
             self.state.apply(record)
@@ -237,14 +258,14 @@ class Organization:
             return
         for agent in sorted(touched - self._steps.keys()):
             member = state.members[agent]
-            if runnable(state, member):
+            if self._may_begin(member):
                 self._ready.add(agent, priority(state, member))
                 self._asked.setdefault(agent, self._clock.now())
             elif agent in self._ready:
                 self._ready.discard(agent)
                 self._asked.pop(agent, None)
         while len(self._steps) < self.limits.active and (agent := self._ready.pop()) is not None:
-            if runnable(state, state.members[agent]):
+            if self._may_begin(state.members[agent]):
                 task = asyncio.create_task(self._stepper.take(agent), name=f"step {agent}")
                 self._steps[agent] = task
                 task.add_done_callback(partial(self._step_done, agent))
@@ -259,12 +280,16 @@ class Organization:
             self._verifying.add_done_callback(self._work_done)
         self._tell_of_budget()
 
+    def _may_begin(self, member: Member) -> bool:
+        """Whether a step of the agent may begin; who is about to leave would only see its effects refused."""
+        return member.id not in self._going and runnable(self.state, member)
+
     async def _settle(self) -> None:
         """Wait until something changes or is due; when nothing ever will, see to it that the run goes on or ends."""
         state = self.state
         if state.run.paused is not None:
             self._voices.call_off_waiting()
-        idle = not self._steps and self._verifying is None and not self._programs.agents()
+        idle = not self._steps and self._verifying is None and not self._programs.agents() and not self._going
         if idle:
             self._assert_nobody_is_forgotten()
         if idle and state.run.paused is not None and not (self._attended or state.run.held):
@@ -282,7 +307,7 @@ class Organization:
             return
         for member in self.state.live():
             scheduled = member.id in self._steps or member.id in self.state.touched or member.id in self._ready
-            if (member.going or member.inbox) and not scheduled and runnable(self.state, member):
+            if (member.going or member.inbox) and not scheduled and self._may_begin(member):
                 raise AssertionError(f"lost wake-up: {member.id} may act and has no step scheduled")
 
     async def _something(self, until: float | None) -> None:
@@ -384,14 +409,20 @@ class Organization:
         return Stopped(len(left), calls, programs, sum(id in self._steps or id in live for id in left))
 
     async def _call_off_retired(self) -> None:
-        """Agents that have left stop at once: their calls and their programs."""
+        """Agents that have left stop at once: their calls and their programs; of those that are halted, the programs.
+
+        A live program with nobody who may look after it would hold the run for ever.
+        """
         async with self._calling_off:  # who comes second returns when nothing is left to stop
             left, self._left = self._left, []
             for agent in left:
                 if (task := self._steps.get(agent)) is not None:
                     task.cancel()
             for agent in self._programs.agents():
-                if agent in self.state.members and self.state.members[agent].retired is not None:
+                if agent not in self.state.members:
+                    continue
+                halted = agent not in self._steps and self.state.halted_above(agent)
+                if halted or self.state.members[agent].retired is not None:
                     await self._programs.stop(agent)
                     await self.append(self._programs_gone([agent]))
 
