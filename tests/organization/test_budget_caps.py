@@ -11,12 +11,24 @@ from tests.organization.test_debts import boss_of, recruit, worker
 
 from megaagent import events as ev
 from megaagent.control import Control, Request
-from megaagent.errors import ConfigurationError, RunError
+from megaagent.errors import ConfigurationError, ModelError, RunError
 from megaagent.folder import RunFolder
 from megaagent.launch import resume, start
 from megaagent.launch import run as run_it
 from megaagent.models.contract import ModelRequest, ModelResponse
-from megaagent.models.script import Part, Playing, Script, assign, list_files, review, say, verdict, wait, write_file
+from megaagent.models.script import (
+    Part,
+    Playing,
+    Script,
+    assign,
+    list_files,
+    read_file,
+    review,
+    say,
+    verdict,
+    wait,
+    write_file,
+)
 from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
 from megaagent.organization.state import State
 from megaagent.past import read_past
@@ -307,3 +319,48 @@ async def test_an_exhausted_run_goes_on_with_more_and_not_with_less(tmp_path: Pa
     async with resume(folder, models=models, changes={"budget.disk": 10_000_000}) as live:
         third = await live.result()
     assert (third.status, third.text) == ("completed", "twelve files")
+
+
+def test_the_last_step_that_is_allowed_is_asked_again_as_any_other_and_no_oftener():
+    made = 0
+
+    class Empty(SimulatedModel):
+        async def complete(self, request: ModelRequest) -> ModelResponse:
+            nonlocal made
+            made += 1
+            assert made < 100, "it is asked again and again"
+            raise ModelError("empty", "nothing came")
+
+    run = rehearse(Empty(Script({}), latency=AT_ONCE), settings=capped(budget__steps=1))
+    calls = run.facts(ev.CallIntended)
+    assert made == 3 * len(calls) == len(run.facts(ev.CallRetried)) + len(calls)
+    assert run.ending.status == "stalled"
+
+
+def test_a_part_without_money_for_its_summary_is_cut_off_alone():
+    class Overrun(SimulatedModel):
+        """Who has read three files finds its prompt too long, after its subordinate was told an absurd usage."""
+
+        async def complete(self, request: ModelRequest) -> ModelResponse:
+            if sum(call.name == "read_file" for message in request.messages for call in message.calls) >= 3:
+                await asyncio.sleep(500)
+                raise ModelError("context_overflow", "too long", status=400)
+            answer = await super().complete(request)
+            if any("You are deep" in message.text for message in request.messages[:2]) and len(request.messages) > 12:
+                answer = replace(answer, usage=replace(answer.usage, prompt=200_000))
+            return answer
+
+    def reads(me: Part) -> Playing:
+        yield say(recruit("deep"))
+        for number in range(3):
+            yield read_file(f"{number}.txt")
+        while True:
+            yield wait([], "its part")
+
+    files = {f"{number}.txt": f"{number}\n" for number in range(3)}
+    script = Script({"boss": boss_of("ann", "bob"), "ann": reads, "deep": busy}, default=worker)
+    settings = capped(budget__tokens=2_000_000, limits__subtree_spend=0.05)
+    run = rehearse(Overrun(script, latency=SLOW), settings=settings, files=files)
+    assert (run.ending.status, run.ending.text) == ("completed", "all parts are there")
+    [report] = run.facts(ev.WorkReported, "ann")
+    assert report.forced and "ann's token budget of 100,000 would be passed" in report.report

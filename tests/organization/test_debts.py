@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from megaagent import events as ev
 from megaagent.models.script import (
+    Act,
     Part,
     Playing,
     Script,
@@ -29,7 +30,7 @@ def prompt(name: str, job: str = "write part.txt") -> str:
     )
 
 
-def recruit(name: str, job: str = "write part.txt") -> ev.Struct:
+def recruit(name: str, job: str = "write part.txt") -> Act:
     return add_agent(name, f"does {job}", prompt(name, job))
 
 

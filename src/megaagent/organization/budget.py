@@ -92,7 +92,7 @@ class Ledger:
 
     # -- reserving ----------------------------------------------------------------------------------------------
 
-    def reserve(self, agent: AgentId, tokens: int, cost: float | None) -> None:
+    def reserve(self, agent: AgentId, tokens: int, cost: float | None, *, more: bool = False) -> None:
         """Reserve for one call, until `noted` says that its intent is in the journal.
 
         Each superior's own reviews keep what is held back of its purse; the verifier may use all that the run has.
@@ -100,12 +100,14 @@ class Ledger:
         Args:
             tokens: prompt as counted with a margin, and the whole output allowed.
             cost: US dollars of that; None when the model's price is unknown.
+            more: for a call that is under way, and so has its step and its disk already.
 
         Raises:
             Crowded: there is no room before a call in flight has settled; nothing is reserved.
             Exhausted: a cap would be passed; nothing is reserved.
         """
-        self._check_run()
+        if not more:
+            self._check_run()
         levels = list(self._levels(agent, tokens, cost or 0.0))
         for number, level in enumerate(levels):
             below = levels[number + 1].id if number + 1 < len(levels) else agent

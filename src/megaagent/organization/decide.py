@@ -35,7 +35,10 @@ def follow_up(state: State, touched: Iterable[AgentId], limits: Limits, now: flo
             break  # who is woken below may act again, so its superiors are looked at when that is in the state
         level = agent.count("/")
         member = state.members.get(agent)
-        if member is None or member.retired is not None:
+        if member is None:
+            continue
+        if member.retired is not None:
+            facts += _left_behind(state, member, new_id)
             continue
         facts += _dissolve(state, member)
         late = due(state, member)
@@ -139,6 +142,18 @@ def notice(agent: AgentId, text: str, new_id: NewId, sender: AgentId = ENGINE, k
 
 def _nudge(agent: AgentId, sign: str, action: Literal["nudge", "fail"], detail: str) -> Fact:
     return Fact(ENGINE, 0, ev.AgentNudged(agent, sign, action, detail))
+
+
+def _left_behind(state: State, member: Member, new_id: NewId) -> list[Fact]:
+    """What was on its way into the journal when the agent left: recruits leave with it, assignments have failed."""
+    reason = f"{name_of(member.id)} has left: {member.retired}"
+    facts = [fact for below in state.subordinates(member.id) for fact in retire(state, below.id, reason)]
+    facts += [Fact(ENGINE, 0, ev.AssignmentFailed(id, reason)) for id in member.owes]
+    superior = superior_of(member.id)
+    if member.owes and superior is not None and state.members[superior].retired is None:
+        text = f"{name_of(member.id)} had left when your assignment came ({member.retired}): it has failed."
+        facts.append(notice(superior, text, new_id))
+    return facts
 
 
 def _dissolve(state: State, member: Member) -> list[Fact]:

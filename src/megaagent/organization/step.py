@@ -92,13 +92,17 @@ class Steps:
             await self._append(facts, ())
             return None
         try:
-            await self._contexts.compact_if_needed(member, self._voices)
-            return await self._voices.ask(member.tier, partial(self._question, agent))
+            return await self._answered(member)
         except Exhausted as spent:
             if spent.agent is None:
                 raise
             await self._cut_off(spent.agent, spent)
             return None
+
+    async def _answered(self, member: Member) -> ev.ModelAnswered | None:
+        try:
+            await self._contexts.compact_if_needed(member, self._voices)
+            return await self._voices.ask(member.tier, partial(self._question, member.id))
         except ModelError as error:
             return await self._without_answer(member, error)
 

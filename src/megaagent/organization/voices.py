@@ -29,7 +29,7 @@ _ELSEWHERE: Final[frozenset[Fault]] = frozenset(
 )
 _ENDPOINT: Final[frozenset[Fault]] = frozenset({"connection", "timeout", "overloaded"})
 
-Append = Callable[[Sequence[Fact]], Awaitable[object]]
+Append = Callable[[Sequence[Fact]], Awaitable[bool]]  # whether all was recorded
 
 
 class Voice(Struct, frozen=True):
@@ -164,6 +164,8 @@ class Voices:
             if question is None:
                 return None
             asking = await self._intend(voice, question)
+            if asking is None:
+                return None
             if voice is not own:
                 await self._record(asking, self._rerouted(asking, own, "it is not available"))
             return await self._answer(asking, place)
@@ -264,7 +266,7 @@ class Voices:
     async def _reserve(self, asking: _Asking, error: ModelError, tokens: int, cost: float) -> None:
         """Reserve more for a call under way; when a cap forbids it, the call has failed."""
         try:
-            self._ledger.reserve(asking.question.agent, tokens, cost)
+            self._ledger.reserve(asking.question.agent, tokens, cost, more=True)
         except Exhausted:
             await self._fail(asking, error)
             raise
@@ -321,7 +323,8 @@ class Voices:
 
     # -- the record ---------------------------------------------------------------------------------------------
 
-    async def _intend(self, voice: Voice, question: Question) -> _Asking:
+    async def _intend(self, voice: Voice, question: Question) -> _Asking | None:
+        """Record that a call follows; None when it must not, because who asks is leaving."""
         call = f"{question.agent}#{question.step}"
         if question.purpose != "step":
             call += f"/{question.purpose}"
@@ -340,10 +343,10 @@ class Voices:
             round(cost or 0.0, 9),
         )
         try:
-            await self._record(asking, intent)
+            intended = await self._record(asking, intent)
         finally:
             self._ledger.noted(question.agent, tokens, cost)
-        return asking
+        return asking if intended else None
 
     def _most(self, voice: Voice, question: Question) -> tuple[int, float | None]:
         """The tokens and dollars that one attempt can use."""
@@ -358,8 +361,8 @@ class Voices:
         cost = round(asking.cost or 0.0, 9)
         return ev.CallRerouted(asking.call, asking.voice.name, instead_of.name, reason, asking.tokens, cost)
 
-    async def _record(self, asking: _Asking, event: ev.AnyEvent) -> None:
-        await self._append([Fact(asking.question.agent, asking.question.step, event)])
+    async def _record(self, asking: _Asking, event: ev.AnyEvent) -> bool:
+        return await self._append([Fact(asking.question.agent, asking.question.step, event)])
 
     def _circuit_changed(self, change: Change) -> None:
         fact = ev.CircuitChanged(change.endpoint, change.position, storable(change.reason), change.wait)

@@ -87,6 +87,7 @@ def rehearse(
     at_end: Callable[[Workspace], None] | None = None,
     scratch: Path | None = None,
     gate: Gate | None = None,
+    commit: float = 0.0,
 ) -> Rehearsal:
     """Run an organization to its end, in virtual time and with nothing outside this process.
 
@@ -100,6 +101,7 @@ def rehearse(
         at_end: looks at the workspace and its history before they are gone.
         scratch: an existing folder for the workspace while the run lives; the system's by default.
         gate: who may call now; one that follows the settings by default.
+        commit: virtual seconds that the journal takes for a commit.
     """
     clock = VirtualClock()
     model = SimulatedModel(script, latency=latency) if isinstance(script, Script) else script
@@ -111,7 +113,7 @@ def rehearse(
             workspace = Workspace.create(
                 Path(folder, "workspace.git"), source, stamp=Stamp(BOSS, "rehearsal", 0, 0, clock.now()), durable=False
             )
-            journal = MemoryJournal(clock)
+            journal = MemoryJournal(clock, commit)
             voice = Voice(NAME, NAME, price, chosen.limits.output)
             runtime = PlayedRuntime({NAME: model}, play)
             tiers: Collection[Tier] = get_args(Tier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from bisect import bisect_left
 from collections import defaultdict
@@ -33,12 +34,19 @@ class _Index:
 
 
 class MemoryJournal:
-    """`Journal` that commits at once, in the caller, and is gone with the process."""
+    """`Journal` that is gone with the process; it commits in the caller, and at once.
+
+    Args:
+        commit: virtual seconds that a commit takes. As in a real one, who waits for it may be called off and it is made
+            all the same.
+    """
 
     epoch = 1
 
-    def __init__(self, clock: Clock):
+    def __init__(self, clock: Clock, commit: float = 0.0):
         self._clock = clock
+        self._commit_seconds = commit
+        self._committing = asyncio.Lock()
         self._codec = Codec()
         self._records: list[Record] = []
         self._index = _Index()
@@ -53,6 +61,16 @@ class MemoryJournal:
         return len(self._records)
 
     async def append(self, facts: Sequence[Fact], blobs: Sequence[bytes] = ()) -> Sequence[Record]:
+        if not self._commit_seconds:
+            return self._commit(facts, blobs)
+        return await asyncio.shield(self._commit_later(tuple(facts), tuple(blobs)))
+
+    async def _commit_later(self, facts: Sequence[Fact], blobs: Sequence[bytes]) -> Sequence[Record]:
+        async with self._committing:
+            await asyncio.sleep(self._commit_seconds)
+            return self._commit(facts, blobs)
+
+    def _commit(self, facts: Sequence[Fact], blobs: Sequence[bytes]) -> Sequence[Record]:
         rows = self._codec.rows(facts)  # what could not be stored is refused here too
         self._check_open()
         now = self._clock.now()
