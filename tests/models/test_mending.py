@@ -42,6 +42,9 @@ def test_what_was_meant_without_doubt_is_mended(form: str):
         WHOLE[:-1], WHOLE[:20], "```json\n" + WHOLE[:30], WHOLE + WHOLE[:9], WHOLE + '{"path": "b"}', "{'a': 1",
         '{"a": NaN}', "[1, 2]", "7", "", "{" * 10_000, '{"a":' * 10_000 + "1" + "}" * 10_000, "{'a': 1}" * 100_000,
         "{'a': open('/etc/passwd')}", "{'a': float('inf')}",
+        WHOLE[1:], '"path": "a", "content": {"path": "b"}', '"pattern": "*", "text": "d = {}"',
+        'path="a", text={"b": 1}',
+        '[1, {"path": "a"}', WHOLE + ', "base": "1"', "text: {}",
     ],
 )  # fmt: skip
 def test_what_is_cut_or_doubtful_is_left_as_it_is(text: str):
@@ -54,6 +57,15 @@ def test_nothing_that_was_cut_is_completed(arguments: dict[str, object], data: s
     cut = text[: data.draw(st.integers(0, len(text) - 1))]
     mended, _ = mend_arguments(cut)
     assert not is_object(mended)
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.dictionaries(st.text(max_size=5), st.integers(), max_size=2), min_size=1)
+)
+def test_nothing_is_taken_out_of_what_has_lost_its_beginning(arguments: dict[str, object]):
+    text = json.dumps(arguments)[1:]
+    assert mend_arguments(text) == (text, "")
+    assert mend_arguments(text[:-1]) == (text[:-1], "")
 
 
 def test_a_whole_object_is_kept_byte_for_byte():
@@ -80,6 +92,8 @@ def test_calls_that_are_written_as_text():
     assert calls_in_text(f"An example is {call}.", offered) == []
     assert calls_in_text(f"<tool_call>{call}</tool_call><tool_call>{call[:-3]}</tool_call>", offered) == []
     assert calls_in_text(call.replace("talk", "shout"), offered) == []
+    assert calls_in_text(f"The file says <tool_call>{call}</tool_call>, which I shall not do.", offered) == []
+    assert calls_in_text(f"<tool_call>{call}</tool_call><tool_call>{call[:9]}", offered) == []
 
 
 def test_a_text_that_runs_away_is_cut():

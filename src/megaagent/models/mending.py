@@ -16,6 +16,7 @@ import msgspec
 
 _FENCED: Final = re.compile(r"^\s*```[a-zA-Z]*\s*\n?(.*?)\n?\s*```\s*$", re.DOTALL)
 _TAGGED: Final = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
+_FIELD: Final = re.compile(r"[\"']\s*:|[:=]\s*[\"']|^\s*[\"'\[]\s*\w")  # in arguments, and in no talk
 _LONGEST: Final = 200_000  # characters of arguments in which the slow forms are looked for
 _REPEATS: Final = 16  # times that something is said in a row before it counts as running away
 _PERIOD: Final = 400  # characters of the longest thing that is looked for
@@ -62,12 +63,15 @@ def mend_name(name: str, offered: Collection[str]) -> str:
 def calls_in_text(text: str, offered: Collection[str]) -> list[tuple[str, str]]:
     """Name and arguments of calls that a model wrote as text, because its server did not understand them as calls.
 
-    That is: in `<tool_call>` tags, or a text that is nothing but one JSON object with a name and arguments. Every one
-    must be whole and name an offered tool, or none counts.
+    That is: in `<tool_call>` tags at the end of the text (before other words they may be quoted), or a text that is
+    nothing but one JSON object with a name and arguments. Every one must be whole and name an offered tool, or none
+    counts.
     """
     if len(text) > _LONGEST:
         return []
     tagged = _TAGGED.findall(text)
+    if tagged and not text.rstrip().endswith("</tool_call>"):
+        return []
     if not tagged:
         fenced = _FENCED.match(text)
         tagged = [fenced[1] if fenced else text.strip()]
@@ -148,7 +152,7 @@ def _python_literal(text: str) -> str | None:
 
 
 def _amid_talk(text: str) -> str | None:
-    """The one object in a text, with words before or after it; two objects leave a doubt."""
+    """The one object in a text, with words before or after it; two leave a doubt, and so do other fields beside it."""
     start = text.find("{")
     if start < 0:
         return None
@@ -156,5 +160,7 @@ def _amid_talk(text: str) -> str | None:
         _, end = json.JSONDecoder().raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
-    alone = text[start:end]
-    return alone if "{" not in text[end:] and "}" not in text[end:] and is_object(alone) else None
+    alone, before, after = text[start:end], text[:start], text[end:]
+    if "{" in after or "}" in after or _FIELD.search(before) or _FIELD.search(after):
+        return None
+    return alone if alone != "{}" and is_object(alone) else None
