@@ -321,6 +321,13 @@ async def test_an_exhausted_run_goes_on_with_more_and_not_with_less(tmp_path: Pa
     assert (third.status, third.text) == ("completed", "twelve files")
 
 
+def test_the_boss_is_told_once_also_while_that_is_being_recorded():
+    names = [f"ann{number}" for number in range(8)]
+    script = Script({"boss": boss_of(*names)}, default=busy)
+    run = rehearse(script, settings=capped(budget__tokens=100_000), commit=1.0)
+    assert [nudge.sign for nudge in run.facts(ev.AgentNudged) if nudge.id == "boss"].count("budget 80 %") == 1
+
+
 def test_the_last_step_that_is_allowed_is_asked_again_as_any_other_and_no_oftener():
     made = 0
 

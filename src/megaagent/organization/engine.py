@@ -87,6 +87,7 @@ class Organization:
         self._ending: ev.RunEnded | None = None
         self._bug: BaseException | None = None
         self._mail = 0
+        self._told = False  # the boss, of the budget: also while that is on its way into the journal
         self._alarms = Alarms()  # of the waits of those who rest
         self._ticked = 0.0
         self._left: list[AgentId] = []  # have retired and may have calls under way
@@ -342,8 +343,9 @@ class Organization:
     def _tell_of_budget(self) -> None:
         """At 80 % of a cap the boss is told, once; everybody sees what is left in the status of each step."""
         boss = self.state.members[BOSS]
-        if self.ledger.share_used() < TOLD_AT or TOLD in boss.told:
+        if self._told or self.ledger.share_used() < TOLD_AT or TOLD in boss.told:
             return
+        self._told = True
         text = "80 % of the budget is used. Bring the work to an end: finish what is begun, begin nothing new."
         nudge = Fact(ENGINE, 0, ev.AgentNudged(BOSS, TOLD, "nudge", text))
         self._in_background(self.append([nudge, notice(BOSS, text, self.new_id)]))
