@@ -575,15 +575,23 @@ def _intent_of(run: Rehearsal, agent: str) -> float:
 
 
 def _overtaken(run: Rehearsal, agent: str, seconds: float) -> float | None:
-    """When a call first began that was asked for so much later than the agent's first."""
-    asked = next(r.time for r in run.records if isinstance(r.event, ev.MessageSent) and agent in r.event.message.to)
-    ready: dict[str, float] = {}
+    """When a call first began that was asked for so much later than the agent's first, which had not begun."""
+    ready: dict[str, float] = {}  # since when those who may go on have been waiting for their call
+    ended: dict[str, int] = {}  # the step in which each went to rest
     for record in run.records:
         match record.event:
-            case ev.ToolReturned():
+            case ev.ToolReturned() if ended.get(record.agent) != record.step:
                 ready[record.agent] = record.time
-            case ev.CallIntended() if ready.get(record.agent, 0.0) > asked + seconds:
-                return record.time
+            case ev.TurnEnded():
+                ended[record.agent] = record.step
+                ready.pop(record.agent, None)
+            case ev.MessageSent(message=message):
+                for receiver in message.to:
+                    ready.setdefault(receiver, record.time)
+            case ev.CallIntended():
+                asked = ready.pop(record.agent, 0.0)
+                if agent in ready and asked > ready[agent] + seconds:
+                    return record.time
             case _:
                 pass
     return None

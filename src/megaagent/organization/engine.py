@@ -81,6 +81,7 @@ class Organization:
         self._steps: dict[AgentId, asyncio.Task[None]] = {}
         self._ready = Ready()
         self._asked: dict[AgentId, float] = {}  # since when agents have been waiting for their model call
+        self._overtaken: dict[AgentId, float] = {}  # since when those wait who were found to be, until they are served
         self._served = 0.0  # since when the call had waited that, of all calls begun, was asked for last
         self._verifying: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -143,8 +144,10 @@ class Organization:
             self._contexts.take_in(record)
             if isinstance(record.event, ev.CallIntended):
                 self._served = max(self._served, self._asked.pop(record.agent, 0.0))
+                self._overtaken.pop(record.agent, None)
             elif isinstance(record.event, ev.AgentRetired):
                 self._left.append(record.event.id)
+                self._overtaken.pop(record.event.id, None)
                 self._going.discard(record.event.id)
             elif isinstance(record.event, ev.ModelAnswered):
                 self._show_overrun(record.agent, record.event)
@@ -236,10 +239,10 @@ class Organization:
         for agent, asked in self._asked.items():  # in the order of asking
             if asked >= late:
                 break
-            if agent in self._voices.at_the_gate or agent in self._ready:
+            if agent not in self._overtaken and (agent in self._voices.at_the_gate or agent in self._ready):
                 starving.append(agent)
         for agent in starving:
-            del self._asked[agent]
+            self._overtaken[agent] = self._asked[agent]
             if agent in self._steps:
                 self._steps[agent].cancel()
             self.state.touched.add(agent)  # it is given its new place in the queue
@@ -261,7 +264,7 @@ class Organization:
             member = state.members[agent]
             if self._may_begin(member):
                 self._ready.add(agent, priority(state, member))
-                self._asked.setdefault(agent, self._clock.now())
+                self._asked.setdefault(agent, self._overtaken.get(agent, self._clock.now()))
             elif agent in self._ready:
                 self._ready.discard(agent)
                 self._asked.pop(agent, None)
