@@ -96,6 +96,7 @@ class Organization:
         self._background: set[asyncio.Task[Any]] = set()
         self._leaving = {member.id for member in state.members.values() if member.retired is not None}
         self._going: set[AgentId] = set()  # of those, whose leaving is not in the state yet
+        self._postponed: set[AgentId] = set()  # to be looked at when it is
 
     def furnish(
         self,
@@ -149,6 +150,8 @@ class Organization:
                 self._left.append(record.event.id)
                 self._overtaken.pop(record.event.id, None)
                 self._going.discard(record.event.id)
+                self.state.touched |= self._postponed
+                self._postponed.clear()
             elif isinstance(record.event, ev.ModelAnswered):
                 self._show_overrun(record.agent, record.event)
             self.state.apply(record)
@@ -219,8 +222,11 @@ class Organization:
             facts.append(self._digested())
         if facts:
             # What was touched is looked at again: its consequences may have consequences.
+            before = state.position
             await self.append(facts)
-            return True
+            if True:
+                return True
+            self._postponed |= touched  # all of it was about agents whose leaving is on its way into the journal
         await self._call_off_retired()
         return False
 
@@ -269,7 +275,9 @@ class Organization:
                 self._ready.discard(agent)
                 self._asked.pop(agent, None)
         while len(self._steps) < self.limits.active and (agent := self._ready.pop()) is not None:
-            if self._may_begin(state.members[agent]):
+            if not self._may_begin(state.members[agent]):
+                self._asked.pop(agent, None)
+            else:
                 task = asyncio.create_task(self._stepper.take(agent), name=f"step {agent}")
                 self._steps[agent] = task
                 task.add_done_callback(partial(self._step_done, agent))
