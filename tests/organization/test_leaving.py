@@ -119,3 +119,25 @@ def test_no_call_is_made_for_who_leaves_that_is_not_in_the_journal(tenths: int):
     ended = [r.event.call for r in run.records if isinstance(r.event, ev.ModelAnswered | ev.CallFailed)]
     assert Counter(ended) == Counter(intended)
     assert len(run.facts(ev.AgentRetired)) == 1
+
+
+@pytest.mark.parametrize("tenths", range(372, 404, 3))
+def test_a_review_that_is_due_for_who_is_leaving_holds_up_nobody(tenths: int):
+    def boss(me: Part) -> Playing:
+        yield say(recruit("ann"))
+        yield wait(["ann"], "its part", minutes=1)
+        return "done without ann"
+
+    def ann(me: Part) -> Playing:
+        yield say(recruit("zed"))
+        while True:
+            yield wait(["zed"], "its part")
+
+    async def person(control: Control, state: State) -> None:
+        await asyncio.sleep(tenths / 10)
+        assert (await control.stop("", "ann")).endswith("0 left running")
+
+    script = Script({"boss": boss, "ann": ann, "zed": zed})
+    run = rehearse(script, latency=SLOW, meanwhile=person, commit=1.0)
+    assert (run.ending.status, run.ending.text) == ("completed", "done without ann")
+    assert run.state.run.open_debts == 0

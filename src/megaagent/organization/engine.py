@@ -224,7 +224,7 @@ class Organization:
             # What was touched is looked at again: its consequences may have consequences.
             before = state.position
             await self.append(facts)
-            if True:
+            if state.position > before:
                 return True
             self._postponed |= touched  # all of it was about agents whose leaving is on its way into the journal
         await self._call_off_retired()
