@@ -9,6 +9,7 @@ BENCHMARKS = {
     "dashboard": "benchmarks.dashboard",
     "gobang_ai": "benchmarks.gobang_ai",
     "policy": "benchmarks.policy",
+    "scaling": "benchmarks.scaling",
     "schedule": "benchmarks.schedule",
     "rest": "benchmarks.rest",
     "journal": "benchmarks.journal",
