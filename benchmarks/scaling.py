@@ -16,7 +16,7 @@ from pathlib import Path
 
 FIGURES = {"cpu_s": "all_rest_cpu_s", "wall_s": "all_rest_s", "rss_mb": "rss_mb", "journal_mb": "journal_mb"}
 FITTED_FROM = 1_000  # below that the cost of a run that does nothing is most of it
-WIDTH, HEIGHT, MARGIN = 640, 420, 60
+WIDTH, HEIGHT, MARGIN = 680, 420, 84
 COLOURS = ("#0b7285", "#c2255c", "#5f3dc4", "#e8590c")
 
 
