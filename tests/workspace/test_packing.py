@@ -84,6 +84,27 @@ def test_loose_objects_are_taken_along(workspace: Workspace, stamp: MakeStamp, g
     assert list(workspace.path.glob("objects/??/*")) == []
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_closing_ends_what_the_packer_has_started_too(workspace: Workspace, tmp_path: Path, killed: bool):
+    told = tmp_path / "child"
+    git = tmp_path / "git"
+    git.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {told}.new\nmv {told}.new {told}\nwait\n")
+    git.chmod(0o755)
+    packing = Packing(workspace.path, str(git))
+    packing.grown(PACKS)
+    while not told.exists():
+        time.sleep(0.005)
+    child = int(told.read_text())
+    os.kill(child, 0)
+    if killed:
+        process = packing._process  # pyright: ignore[reportPrivateUsage]
+        assert process is not None
+        process.kill()
+    packing.close()
+    stat = Path(f"/proc/{child}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 def test_a_packer_that_is_killed_at_any_moment_spoils_nothing(workspace: Workspace, stamp: MakeStamp, git: Git):
     made = grow(workspace, stamp, PACKS // 2)
     choose = random.Random(3)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import shutil
+import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +38,7 @@ class Packing:
         self._path = path
         self._git = git or shutil.which("git")
         self._process: subprocess.Popen[bytes] | None = None
+        self._alive = -1  # the end of a pipe that tells when it and all that it has started are gone
         objects = path / "objects"
         self._packs = sum(1 for _ in (objects / "pack").glob("*.pack"))
         # As Git estimates it: names are spread evenly over 256 folders.
@@ -57,15 +60,23 @@ class Packing:
         return self._process is not None and self._process.poll() is None
 
     def close(self) -> None:
-        """End the packer; what it has not finished is as it was."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
+        """End the packer and what it has started; what they have not finished is as it was."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not self._all_gone(0.0):
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)  # it leads a session of its own, and does not end its children
+                self._all_gone(PATIENCE)
+        process.wait()
+        os.close(self._alive)
+
+    def _all_gone(self, seconds: float) -> bool:
+        """Whether nobody has the pipe any more that the packer and all that it starts inherit."""
+        poll = select.poll()
+        poll.register(self._alive)
+        return bool(poll.poll(1000 * seconds))
 
     def _start(self, git: str) -> None:
         settings = ("gc.auto=0", "core.hooksPath=/dev/null", "pack.threads=1", "core.multiPackIndex=false")
@@ -80,6 +91,7 @@ class Packing:
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
         }
+        self._alive, inherited = os.pipe()
         try:
             self._process = subprocess.Popen(
                 command,
@@ -89,17 +101,22 @@ class Packing:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                pass_fds=(inherited,),
             )
         except OSError as error:
             log.warning("the workspace is not packed: %s", error)
+            os.close(self._alive)
             self._git = None
             return
+        finally:
+            os.close(inherited)
         with suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
         self._packs = self._loose = 0  # from here on, what comes beside it
 
     def _ended(self, process: subprocess.Popen[bytes]) -> None:
         self._process = None
+        os.close(self._alive)
         if process.returncode:
             # Tried again, but seldom: it may be an old Git, or a disk without room for the new pack.
             self._after = min(2 * self._after, 64 * PACKS)
