@@ -10,11 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
+import html
+import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar, cast
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 import msgspec
 
@@ -38,7 +40,9 @@ class Secrets:
         self._values = tuple(dict.fromkeys(value.strip() for value in values if value and _is_secret(value.strip())))
         # The longest first, so that none is cut by another that it contains.
         self._forms = tuple(sorted({form for value in self._values for form in _forms(value)}, key=len, reverse=True))
-        self._spread = tuple(re.compile(r"(?:\s|\\[nrt])*".join(map(re.escape, value))) for value in self._values)
+        # What may stand there with line ends in it, as mailers and `base64` break lines.
+        broken = [text for value in self._values for text in (value, *_all_base64(value.encode()))]
+        self._spread = tuple((text, re.compile(r"(?:\s|\\[nrt])*".join(map(re.escape, text)))) for text in broken)
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Secrets:
@@ -61,8 +65,8 @@ class Secrets:
             if form in text:
                 text = text.replace(form, MARK)
         dense = "".join(text.replace("\\n", " ").split())
-        for value, spread in zip(self._values, self._spread, strict=True):
-            if value in dense:
+        for joined, spread in self._spread:
+            if joined in dense:
                 text = spread.sub(MARK, text)
         return _ZIPPED.sub(self._unzipped, text) if "H4sI" in text else text
 
@@ -119,18 +123,27 @@ def _forms(value: str) -> Iterator[str]:
     yield value
     yield value[::-1]
     yield codecs.encode(value, "rot13")
-    yield quote(value, safe="")
+    yield from {quote(value, safe=""), quote(value), quote_plus(value)}
+    yield from {html.escape(value), html.escape(value, quote=False)}
     for digits in (data.hex(), data.hex().upper()):
         pairs = [digits[at : at + 2] for at in range(0, len(digits), 2)]
         yield digits
+        yield from (between.join(pairs) for between in " :")
         yield "".join(f"%{pair}" for pair in pairs)
         for slash in ("\\", "\\\\"):  # doubled in the arguments of a call, which are JSON in text
             yield "".join(f"{slash}x{pair}" for pair in pairs)
             yield "".join(f"{slash}u00{pair}" for pair in pairs)
-    yield msgspec.json.encode(value).decode()[1:-1]
+    for inner in {msgspec.json.encode(value).decode()[1:-1], json.dumps(value)[1:-1]}:
+        yield inner
+        yield json.dumps(inner)[1:-1]  # JSON within JSON
+    yield repr(value)[1:-1]
     yield "".join(f"&#{byte};" for byte in data)
     for between in ("\0", "\ufffd"):  # UTF-16, before and after NUL was made storable
         yield between.join(value)
+    yield from _all_base64(data)
+
+
+def _all_base64(data: bytes) -> Iterator[str]:
     for shift in range(3):
         yield from _base64(data, shift)
 

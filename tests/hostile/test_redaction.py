@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import json
 import time
+from base64 import encodebytes
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 from tests.hostile.canaries import ENCODINGS, ENVIRONMENT, KEY, OTHER, leaks, problems_of_echo
@@ -24,6 +29,25 @@ def test_a_secret_is_hidden_in_every_encoding(secret: str, encoding: str):
     hidden = Secrets.of(ENVIRONMENT).hide(told)
     assert leaks(hidden.encode()) == []
     assert MARK in hidden and hidden.startswith("before ") and hidden.endswith(" after")
+
+
+ECHOES: dict[str, Callable[[str], str]] = {
+    "JSON within JSON": lambda secret: json.dumps(json.dumps(secret)),
+    "a Python string": repr,
+    "HTML": html.escape,
+    "a URL's path": quote,
+    "a form": quote_plus,
+    "base64 in lines": lambda secret: encodebytes(b"Authorization: Bearer " * 2 + secret.encode()).decode(),
+    "a hex dump": lambda secret: secret.encode().hex(" "),
+    "a fingerprint": lambda secret: secret.encode().hex(":").upper(),
+}
+
+
+@pytest.mark.parametrize("secret", ["sk-Zq7Wx9Kd82mPq4LwTT", "ab+/cd==ef12GH34ij&<>'", 'pa"ss\\word-1234567'])
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_secret_is_hidden_as_programs_and_servers_quote_it(secret: str, echo: str):
+    told = ECHOES[echo](secret)
+    assert MARK in Secrets(secret).hide(f"before {told} after")
 
 
 @pytest.mark.parametrize("word", ["k", "EMPTY", "ollama", "not-needed", "no-key-required", "test"])
