@@ -6,10 +6,12 @@ import asyncio
 from collections import Counter
 
 import pytest
+from tests.organization.test_budget_caps import capped
 from tests.organization.test_debts import recruit
 
 from megaagent import events as ev
 from megaagent.control import Control
+from megaagent.errors import ModelError
 from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.models.script import (
     Act,
@@ -141,3 +143,31 @@ def test_a_review_that_is_due_for_who_is_leaving_holds_up_nobody(tenths: int):
     run = rehearse(script, latency=SLOW, meanwhile=person, commit=1.0)
     assert (run.ending.status, run.ending.text) == ("completed", "done without ann")
     assert run.state.run.open_debts == 0
+
+
+@pytest.mark.parametrize("tenths", range(100, 200, 3))
+def test_a_call_ends_once_though_who_makes_it_leaves_while_its_end_is_recorded(tenths: int):
+    class Silent(SimulatedModel):
+        async def complete(self, request: ModelRequest) -> ModelResponse:
+            if any("You are ann" in message.text for message in request.messages[:2]):
+                await asyncio.sleep(2)
+                error = ModelError("timeout", "nothing came")
+                error.maybe_paid = True
+                raise error
+            return await super().complete(request)
+
+    def boss(me: Part) -> Playing:
+        yield say(recruit("ann"))
+        yield wait(["ann"], "its part", minutes=1)
+        return "done without ann"
+
+    async def person(control: Control, state: State) -> None:
+        await asyncio.sleep(tenths / 10)
+        if "boss/ann" in state.members:
+            assert (await control.stop("", "ann")).endswith("0 left running")
+
+    settings = capped(budget__tokens=13_000)  # too little to reserve what the first attempt may have cost beside it
+    model = Silent(Script({"boss": boss}), latency=SLOW)
+    run = rehearse(model, settings=settings, meanwhile=person, commit=1.0)
+    ended = [r.event.call for r in run.records if isinstance(r.event, ev.ModelAnswered | ev.CallFailed)]
+    assert Counter(ended) == Counter(fact.call for fact in run.facts(ev.CallIntended))

@@ -73,6 +73,7 @@ class _Asking:
         self.cost = cost
         self.began = began
         self.attempt = 1
+        self.ended = False  # how it ended is in the journal, or on its way there
 
 
 class Voices:
@@ -166,9 +167,16 @@ class Voices:
             asking = await self._intend(voice, question)
             if asking is None:
                 return None
-            if voice is not own:
-                await self._record(asking, self._rerouted(asking, own, "it is not available"))
-            return await self._answer(asking, place)
+            try:
+                if voice is not own:
+                    await self._record(asking, self._rerouted(asking, own, "it is not available"))
+                return await self._answer(asking, place)
+            except asyncio.CancelledError:
+                if not asking.ended:
+                    # It may have been paid for: the reservation stays, and the fact says so.
+                    off = ev.CallFailed(asking.call, "cancelled", "called off; it may have been paid for")
+                    await asyncio.shield(self._record(asking, off))
+                raise
         finally:
             if place.held:
                 gate.leave(place)
@@ -204,13 +212,9 @@ class Voices:
         except TimeoutError as error:
             late = ModelError("timeout", f"no answer within the step's deadline of {self._deadline:g} s")
             late.maybe_paid = passage.under_way
-            await self._fail(asking, late)
+            if not asking.ended:
+                await self._fail(asking, late)
             raise late from error
-        except asyncio.CancelledError:
-            # It may have been paid for: the reservation stays, and the fact says so.
-            off = ev.CallFailed(asking.call, "cancelled", "called off; it may have been paid for")
-            await asyncio.shield(self._record(asking, off))
-            raise
         return await self._take(asking, response)
 
     async def _take(self, asking: _Asking, response: ModelResponse) -> ev.ModelAnswered:
@@ -228,6 +232,7 @@ class Voices:
             round(self._clock.now() - asking.began, 6),
             tuple(map(storable, response.repairs)),
         )
+        asking.ended = True
         await self._record(asking, answer)
         return answer
 
@@ -355,6 +360,7 @@ class Voices:
 
     async def _fail(self, asking: _Asking, error: ModelError) -> None:
         kept = self._maybe_paid(asking, error)
+        asking.ended = True
         await self._record(asking, ev.CallFailed(asking.call, error.fault, storable(error.detail), *kept))
 
     def _rerouted(self, asking: _Asking, instead_of: Voice, reason: str) -> ev.CallRerouted:
