@@ -262,6 +262,28 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
         quick(tmp_path / "file" / "runs")
 
 
+def test_a_folder_of_runs_is_left_out_of_git_and_one_that_is_somebody_s_is_not(tmp_path: Path):
+    project = tmp_path / "project"
+    project.mkdir()
+    quick(project)
+    assert not (project / ".gitignore").exists()
+    quick(project / "runs")
+    assert (project / "runs" / ".gitignore").read_text() == "*\n"
+
+
+def test_a_run_that_could_not_begin_leaves_somebody_s_folder_as_it_was(tmp_path: Path):
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    with pytest.raises(ConfigurationError, match="no room for one call"):
+        run(
+            "Make it.",
+            model="sim:test",
+            models=models(Script({})),
+            runs=tmp_path,
+            settings=changed(Settings(), {"budget.cost": 0.01}, "test"),
+        )
+    assert [path.name for path in tmp_path.iterdir()] == [".gitignore"]
+
+
 def git(folder: Path, *words: str) -> str:
     environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
     done = subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, text=True, env=environment)

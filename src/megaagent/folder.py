@@ -22,6 +22,8 @@ from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import Struct
 
 JOURNAL = "journal.db"
+IGNORE = ".gitignore"
+EVERYTHING = "*\n"  # what a folder of runs made inside somebody's repository asks Git to leave out
 
 
 class RunFolder(Struct, frozen=True):
@@ -74,10 +76,10 @@ def new_folder(runs: Path, title: str, now: float) -> RunFolder:
     stamp = datetime.fromtimestamp(now).astimezone().strftime("%Y%m%d-%H%M%S")
     path = runs.absolute() / f"{stamp}-{slug}-{secrets.token_hex(2)}"
     try:
+        fresh = not runs.exists()
         runs.mkdir(parents=True, exist_ok=True)
-        ignore = runs / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")  # runs made inside somebody's repository are not part of it
+        if fresh:  # a folder that somebody has made may be a repository, whose files must not be hidden
+            (runs / IGNORE).write_text(EVERYTHING)
         path.mkdir(mode=0o700)
     except OSError as error:
         raise ConfigurationError(
@@ -85,6 +87,14 @@ def new_folder(runs: Path, title: str, now: float) -> RunFolder:
             "Choose another place with --runs or MEGAAGENT_RUNS."
         ) from error
     return RunFolder(path)
+
+
+def forget_runs(runs: Path) -> None:
+    """Remove a folder of runs that holds nothing but what `new_folder` has put there."""
+    ignore = runs / IGNORE
+    if [path.name for path in runs.iterdir()] == [IGNORE] and ignore.read_text() == EVERYTHING:
+        ignore.unlink()
+        runs.rmdir()
 
 
 def find_run(runs: Path, name: str | None) -> RunFolder:

@@ -28,7 +28,7 @@ from megaagent.control import Control, ControlServer
 from megaagent.disk import Disk, PatientRuntime, no_beginning, pause_that_was
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import BOSS, ENGINE, AgentId, Fact, Record, Struct, Tier
-from megaagent.folder import RunFolder, new_folder, runs_folder
+from megaagent.folder import RunFolder, forget_runs, new_folder, runs_folder
 from megaagent.journal import SQLiteJournal
 from megaagent.journal.lock import kept_still
 from megaagent.models import endpoint_of, open_model
@@ -410,9 +410,7 @@ def nothing_left_behind(folder: RunFolder) -> Generator[None]:
             yield
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
-        runs = folder.path.parent
-        if {path.name for path in runs.iterdir()} <= {".gitignore"}:
-            shutil.rmtree(runs, ignore_errors=True)
+        forget_runs(folder.path.parent)
         raise
 
 
