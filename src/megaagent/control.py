@@ -145,10 +145,15 @@ class Control:
 
     async def answer(self, id: str, text: str) -> str:
         """Answer a question that an agent has asked; the only open one when no id is given."""
+        if not text.strip():
+            raise RunError("the answer is empty")
         open_ones = self._organization.state.run.questions
         id = id or (open_ones[0] if len(open_ones) == 1 else "")
         if not self._questions.answer(id, text):
-            raise RunError(f"no question {id!r} is open; open are: {', '.join(open_ones) or 'none'}")
+            if not open_ones:
+                raise RunError("no question is open")
+            which = f"no question {id!r} is open" if id else "several questions are open: say which"
+            raise RunError(f"{which}; open are: {', '.join(open_ones)}")
         await self._record(action="answer", text=text)
         return "answered"
 
@@ -340,7 +345,11 @@ async def ask(path: Path, request: Request) -> Answer:
         with reachable(path) as name:
             reader, writer = await asyncio.open_unix_connection(name)
     except OSError as error:
-        raise RunError(f"the run is not going on ({error.strerror}); resume it with: megaagent resume") from error
+        gone = isinstance(error, (FileNotFoundError, ConnectionRefusedError))
+        why = "" if gone else f" ({error.strerror})"
+        raise RunError(
+            f"the run is not going on{why}; unless it is completed, go on with it: megaagent resume"
+        ) from error
     try:
         writer.write(msgspec.json.encode(request) + b"\n")
         line = await reader.readline()

@@ -145,9 +145,12 @@ def changed(settings: Settings, changes: Mapping[str, Any], source: str) -> Sett
         if value is None:
             continue
         *rooms, field = name.split(".")
-        place = tree
+        place: Any = tree
         for room in rooms:
-            place = place.setdefault(room, {})
+            deeper = place.setdefault(room, {})
+            if not isinstance(deeper, dict):
+                raise ConfigurationError(f"{source}: {room} is a table of settings, not {deeper!r}")
+            place = deeper  # pyright: ignore[reportUnknownVariableType]
         place[field] = value
     return from_tree(tree, source)
 
@@ -167,7 +170,8 @@ def _sane(settings: Settings, source: str) -> None:
     }
     for name, value in positive.items():
         if value is not None and not 0 < value < math.inf:
-            raise ConfigurationError(f"{source}: {name} must be more than 0, not {value}")
+            limit = "" if value <= 0 else " and finite"
+            raise ConfigurationError(f"{source}: {name} must be more than 0{limit}, not {value}")
     shares = {"budget.reserve": settings.budget.reserve, "limits.subtree_spend": settings.limits.subtree_spend}
     for name, share in shares.items():
         if not 0 <= share <= 1:

@@ -68,7 +68,7 @@ async def test_logs_is_a_conversation(finished: Path):
         assert part in told
     wrong = await piped(finished, "logs", "helpr")
     assert wrong.code == RUN_FOLDER
-    assert "no agent 'helpr' is in this run; there are" in wrong.err
+    assert "no agent 'helpr' is in this run; nearest are" in wrong.err
     assert "helper" in wrong.err
 
 
@@ -138,7 +138,7 @@ async def test_what_can_be_said_to_a_run_that_is_going_on(terminal: Opening, tmp
     assert "stopped: enough" in shown.after()
     later = await piped(tmp_path, "pause")
     assert later.code == RUN_FOLDER
-    assert "resume it with: megaagent resume" in later.err
+    assert "go on with it: megaagent resume" in later.err
 
 
 async def test_a_simulated_model_is_served(terminal: Opening, tmp_path: Path):

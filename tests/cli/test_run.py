@@ -164,6 +164,8 @@ async def test_two_interrupts_leave_at_once_and_give_the_terminal_back(terminal:
     assert proof.code == 0, proof.out
     listed = await piped(tmp_path, "ps")
     assert "cut off" in listed.out
+    drawn = await piped(tmp_path, "tree")
+    assert drawn.out.splitlines()[-1].startswith("cut off: 1 agent")
 
 
 async def test_a_reader_that_goes_away_does_not_hurt_the_run(tmp_path: Path, served: tuple[str, ...]):

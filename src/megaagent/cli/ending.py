@@ -82,7 +82,7 @@ def _how_to_run(result: Result) -> str:
 def _how_to_resume(result: Result, name: str) -> str:
     if result.completed:
         return ""
-    more = " with a higher --max-cost, --max-tokens or --max-time" if result.status == "exhausted" else ""
+    more = " with a higher cap, such as --max-cost (all: resume --help)" if result.status == "exhausted" else ""
     return f"{program()} resume {name}{more}"
 
 

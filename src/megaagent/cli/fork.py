@@ -12,6 +12,8 @@ from megaagent.cli.options import (
     Fallback,
     Json,
     MaxCost,
+    MaxDisk,
+    MaxSteps,
     MaxTime,
     MaxTokens,
     Model,
@@ -54,6 +56,8 @@ def command(
     max_cost: MaxCost = None,
     max_tokens: MaxTokens = None,
     max_time: MaxTime = None,
+    max_steps: MaxSteps = None,
+    max_disk: MaxDisk = None,
     plain: Plain = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -72,6 +76,8 @@ def command(
         "budget.cost": max_cost,
         "budget.tokens": max_tokens,
         "budget.seconds": max_time,
+        "budget.steps": max_steps,
+        "budget.disk": max_disk,
     }
     changes = dict(map(assignment, set_ or [])) | {name: value for name, value in options.items() if value is not None}
     folder = chosen_run(run, runs)

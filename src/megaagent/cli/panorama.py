@@ -94,6 +94,11 @@ class Panorama:
         self._of_people(record)
         self._of_step(record)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the last thing that the run did was to end."""
+        return self._since is None
+
     def elapsed(self, now: float) -> float:
         """Seconds that the run has been at work."""
         return self._active + (now - self._since if self._since is not None else 0.0)

@@ -56,11 +56,11 @@ def command(runs: Runs = None) -> int:
 
 
 async def _entries(folders: list[RunFolder]) -> list[Entry]:
-    standings = await asyncio.gather(*map(_standing, folders))
+    standings = await asyncio.gather(*map(standing_of, folders))
     return [_entry(folder, standing) for folder, standing in zip(folders, standings, strict=True)]
 
 
-async def _standing(folder: RunFolder) -> str | None:
+async def standing_of(folder: RunFolder) -> str | None:
     """How a running engine says that it stands; None when none listens."""
     from megaagent.control import Request, ask
 

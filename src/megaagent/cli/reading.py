@@ -56,5 +56,5 @@ def agent_named(reader: JournalReader, name: str) -> AgentId:
             ids[record.event.id] = record.event.id
     if name not in ids:
         near = get_close_matches(name, ids, n=3, cutoff=0.4) or list(ids)[:8]
-        raise RunError(f"no agent {name!r} is in this run; there are {', '.join(near)}")
+        raise RunError(f"no agent {name!r} is in this run; nearest are {', '.join(near)}")
     return ids[name]

@@ -80,4 +80,4 @@ def _kind(name: str) -> type[Event]:
     if name.lower() in by_lower:
         return known[by_lower[name.lower()]]
     near = [by_lower[each] for each in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.4)] or sorted(known)
-    raise ConfigurationError(f"--kind {name}: there is no such kind of fact; there are {', '.join(near)}")
+    raise ConfigurationError(f"--kind {name}: there is no such kind of fact; nearest are {', '.join(near)}")

@@ -11,11 +11,13 @@ Examples:
 
 
 def command(run: RunName = None, runs: Runs = None) -> int:
+    import asyncio
     import sys
 
     from rich.console import Console
 
     from megaagent.cli.drawing import outline
+    from megaagent.cli.ps import standing_of
     from megaagent.cli.reading import opened, overview
     from megaagent.cli.words import glyphs_for, money, plural
 
@@ -25,9 +27,12 @@ def command(run: RunName = None, runs: Runs = None) -> int:
     console = Console(highlight=False)
     for line in outline(panorama, console.width, glyphs_for(sys.stdout)):
         console.print(line, soft_wrap=True)
+    status = panorama.status
+    if not panorama.ended and asyncio.run(standing_of(folder)) is None:
+        status = "cut off"  # what the journal says last is not so any more
     simulated = "simulated cost" if panorama.simulated else "cost"
     print(
-        f"{panorama.status}: {plural(len(panorama.rows), 'agent')}, {plural(panorama.steps, 'step')}, "
+        f"{status}: {plural(len(panorama.rows), 'agent')}, {plural(panorama.steps, 'step')}, "
         f"{simulated} {money(panorama.cost)}"
     )
     return 0

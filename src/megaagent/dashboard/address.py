@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import ssl
@@ -55,7 +56,10 @@ def listen(place: Place) -> socket.socket:
         listening.setblocking(False)
     except OSError as error:
         listening.close()
-        raise ConfigurationError(f"cannot listen at {place.bind}, port {place.port}: {error.strerror}") from error
+        why = error.strerror
+        if error.errno == errno.EADDRINUSE:
+            why = f"{why}; give another --port, or 0 for any free one"
+        raise ConfigurationError(f"cannot listen at {place.bind}, port {place.port}: {why}") from error
     return listening
 
 

@@ -22,7 +22,7 @@ REMEDIES = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check the rights on the file and its folder",
     sqlite3.SQLITE_BUSY: "another program holds it locked; end that program",
     sqlite3.SQLITE_NOTADB: "it is not a database, or its header is damaged; restore it from a copy",
-    sqlite3.SQLITE_CORRUPT: "it is damaged; restore it from a copy",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; see what is good: megaagent check-journal, and save it: megaagent repair",
     sqlite3.SQLITE_IOERR: "the disk reports errors",
 }
 
