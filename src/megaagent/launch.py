@@ -156,6 +156,11 @@ class Run:
         """Be told when the run waits for its disk, and why, and with None when it goes on; no fact can tell that."""
         self._disk.watch(watcher)
 
+    @property
+    def waits_for_disk(self) -> str | None:
+        """Why nothing can be written now; None when it can."""
+        return self._trouble
+
     def _take_note(self, reason: str | None) -> None:
         """Record a wait for the disk as soon as it is over."""
         was, self._trouble = self._trouble, reason

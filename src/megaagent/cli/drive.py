@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from megaagent.launch import Result, Run
 
 
+PATIENCE = 10.0  # seconds between a stop and the next look at whether the disk lets the run end
+
+
 def drive(run: AbstractAsyncContextManager[Run], look: Look, *, web: bool = False) -> int:
     """Live through a run; returns the exit code of its ending.
 
@@ -132,7 +135,10 @@ class Arrivals:
 
 
 class Interrupts:
-    """Ctrl-C once ends the run in good order, twice leaves at once; SIGTERM is like the first."""
+    """Ctrl-C once ends the run in good order, twice leaves at once; SIGTERM is like the first.
+
+    A run whose disk takes nothing cannot end in good order: it is left when it was waited for long enough.
+    """
 
     def __init__(self, view: View):
         self.live: Run | None = None
@@ -166,6 +172,14 @@ class Interrupts:
         self._view.notice("stopping: press Ctrl-C again to leave at once")
         if self.live.state.run.ending is None:
             self._stopping = asyncio.create_task(self.live.control.stop("interrupted"))
+        self._loop.call_later(PATIENCE, self._leave_if_stuck, self.live)
+
+    def _leave_if_stuck(self, live: Run) -> None:
+        if live.waits_for_disk is None:
+            self._loop.call_later(PATIENCE, self._leave_if_stuck, live)
+        else:
+            print(f"the end cannot be written: {live.waits_for_disk}", file=sys.stderr)
+            self._leave()
 
     def _leave(self) -> None:
         """Nothing is waited for: every fact that was acknowledged is in the journal already."""
