@@ -144,7 +144,7 @@ class Run:
         self._organization = organization
         self._disk = disk
         self._trouble: str | None = None
-        self._recording: set[asyncio.Task[None]] = set()
+        self._recording: set[asyncio.Task[bool]] = set()
         disk.watch(self._take_note)
         self._living = asyncio.create_task(organization.live(), name=f"run {folder.id}")
 
