@@ -497,9 +497,9 @@ CASES: dict[str, Case] = {
     "zombie step": Case(
         "step over its deadline",
         lambda: Sick(Script({"boss": boss_of("ann", "bob")}, default=worker), "You are ann", None),
-        lambda run: _intent_of(run, "boss/ann") + 60.0,
+        lambda run: _intent_of(run, "boss/ann") + 600.0,
         nth(1, lambda r: isinstance(r.event, ev.CallFailed) and "deadline" in r.event.detail),
-        settings=(("limits.step_minutes", 1.0),),
+        settings=(("limits.step_minutes", 10.0),),  # longer than the slowest of the answers that do come
     ),
     "poison message": Case(
         "mail set aside",
