@@ -88,7 +88,10 @@ def _boss(admins: list[str], workers: list[str]) -> Play:
         yield say(change_task_status(done=["review"]), call("deposit", key="boss-after"))
         yield terminate("everything is in place")
         while not me.heard("verifier", "review"):
-            yield wait(["scribe"], "the verdict")
+            if me.last.tool == "terminate" and not me.last.ok:  # it had unread mail
+                yield terminate("everything is in place")
+            else:
+                yield wait(["scribe"], "the verdict")
         yield write_file("gap.txt", "keep the gap is closed\n")
         return "the gap is closed"
 
