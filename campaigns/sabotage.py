@@ -31,9 +31,8 @@ def no_intent() -> None:
 
     record = Voices._record  # pyright: ignore[reportPrivateUsage]
 
-    async def record_others(this: Any, asking: Any, event: Any) -> None:
-        if not isinstance(event, CallIntended):
-            await record(this, asking, event)
+    async def record_others(this: Any, asking: Any, event: Any) -> bool:
+        return isinstance(event, CallIntended) or await record(this, asking, event)
 
     put(Voices, "_record", record_others)
 
