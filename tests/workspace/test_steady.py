@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pygit2
 import pytest
 
 from megaagent import ToolError
@@ -75,3 +76,22 @@ def test_what_is_missing_is_told_after_a_few_looks(workspace: Unseeing):
     with pytest.raises(ToolError, match="no revision"):
         workspace.read("folder/a.txt", "0" * 40)
     assert 0 < workspace.looks < 10
+
+
+def test_a_folder_that_is_tidied_away_while_it_is_written_to_is_made_again(
+    workspace: Unseeing, monkeypatch: pytest.MonkeyPatch
+):
+    """As when the packer removes an empty folder of loose objects that a merge is about to use."""
+    base = workspace.head()
+    workspace.write("folder/a.txt", b"one\ntwo\n", base, STAMP)
+    create, failures = pygit2.Repository.create_blob, [OSError("failed to rename lockfile: No such file or directory")]
+
+    def once(repo: pygit2.Repository, data: bytes) -> pygit2.Oid:
+        if failures:
+            raise failures.pop()
+        return create(repo, data)
+
+    monkeypatch.setattr(pygit2.Repository, "create_blob", once)
+    assert isinstance(workspace.write("folder/a.txt", b"zero\none\n", base, STAMP), Committed)
+    assert workspace.read("folder/a.txt").text == "zero\none\ntwo\n"
+    assert failures == []

@@ -2,7 +2,8 @@
 
 The packer puts a new pack into place and then takes the old ones away. Who lists the folder of packs while it does may
 see neither (a folder's list of names is no snapshot), and an object that is there is not found. It is there when it is
-looked for again, with a handle that has seen nothing yet.
+looked for again, with a handle that has seen nothing yet. It also removes folders of loose objects that have become
+empty, perhaps between the moment in which a writer makes one and the moment in which it uses it.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ def steady(method: Callable[Concatenate[W, P], R]) -> Callable[Concatenate[W, P]
             try:
                 return method(self, *arguments, **named)
             except (KeyError, pygit2.GitError, UnknownRevisionError):
+                self.renew()
+            except OSError as error:
+                if error.errno is not None:  # the system's own word, such as a full disk, and not libgit2's "not found"
+                    raise
                 self.renew()
         return method(self, *arguments, **named)
 
