@@ -33,9 +33,9 @@ from campaigns.evidence import Row, read_journal
 from campaigns.failpoints import names
 from megaagent.events import Usage
 from megaagent.folder import RunFolder
-from megaagent.launch import find_scenario
 from megaagent.models.prices import cost_of
 from megaagent.proof import replay
+from megaagent.wish import find_scenario
 
 WORKERS = 2
 SHORT, FULL = 210, 1_500  # cases, beside those that a signal other than SIGKILL ends

@@ -15,7 +15,7 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
-from megaagent import launch, past
+from megaagent import past, running
 from megaagent.control import ControlServer
 from megaagent.journal import ledger, lock, sqlite
 from megaagent.journal.codec import kind_of
@@ -87,12 +87,12 @@ AROUND = {  # a function or method, and the name of the places before and after 
     "engine.take_in": (Organization, "take_in"),
     "engine.stop": (Organization, "_stop_everything"),
     "programs.close": (Programs, "close"),
-    "run.close": (launch.Run, "close"),
+    "run.close": (running.Run, "close"),
     "runtime.close": (LocalRuntime, "close"),
     "workspace.close": (Workspace, "close"),
     "engine.end": (Organization, "_end"),
-    "deliverable": (launch, "_check_out"),
-    "report": (launch, "write_report"),
+    "deliverable": (running, "check_out"),
+    "report": (running, "write_report"),
     "socket.open": (ControlServer, "start"),
     "socket.close": (ControlServer, "close"),
 }

@@ -26,8 +26,9 @@ from campaigns.promises import broken_promises
 from megaagent import events as ev
 from megaagent.events import Record, Struct
 from megaagent.journal import open_reader
-from megaagent.launch import Run, resume, start
+from megaagent.launch import resume, start
 from megaagent.models.script import Part, Playing, Script, add_agent, review, say, talk, text, wait, write_file
+from megaagent.running import Run
 from megaagent.settings import Settings, changed
 
 WORKERS: Final = ("ann", "bob", "cid")

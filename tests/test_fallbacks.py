@@ -16,11 +16,11 @@ from megaagent.errors import Fault, ModelError
 from megaagent.events import Record, Usage
 from megaagent.folder import RunFolder
 from megaagent.journal import open_reader
-from megaagent.launch import Result
 from megaagent.models.contract import Model, ModelRequest, ModelResponse
 from megaagent.models.prices import Price
 from megaagent.models.script import Part, Playing, Script, write_file
 from megaagent.models.simulated import AT_ONCE, SimulatedModel
+from megaagent.running import Result
 from megaagent.settings import changed
 
 E = TypeVar("E", bound=ev.Event)

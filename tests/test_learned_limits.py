@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from megaagent.choice import open_models
 from megaagent.errors import ModelError
-from megaagent.launch import open_models
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse
 from megaagent.models.script import Part, Playing, Script, add_agent, review, say, wait
 from megaagent.models.simulated import AT_ONCE, SimulatedModel

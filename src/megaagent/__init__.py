@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from megaagent.errors import RunError as RunError
     from megaagent.errors import ToolError as ToolError
     from megaagent.events import Record as Record
-    from megaagent.launch import Result as Result
-    from megaagent.launch import Run as Run
     from megaagent.launch import resume as resume
     from megaagent.launch import run as run
     from megaagent.launch import start as start
     from megaagent.models.script import Script as Script
     from megaagent.organization.verification import Check as Check
     from megaagent.proof import replay as replay
+    from megaagent.running import Result as Result
+    from megaagent.running import Run as Run
     from megaagent.settings import Settings as Settings
     from megaagent.tools import Tool as Tool
 
@@ -36,8 +36,8 @@ _FRONT_DOOR = {
     "run": "megaagent.launch",
     "start": "megaagent.launch",
     "resume": "megaagent.launch",
-    "Run": "megaagent.launch",
-    "Result": "megaagent.launch",
+    "Run": "megaagent.running",
+    "Result": "megaagent.running",
     "replay": "megaagent.proof",
     "Settings": "megaagent.settings",
     "Tool": "megaagent.tools",

@@ -14,6 +14,7 @@ import msgspec
 from megaagent import __version__
 from megaagent import events as ev
 from megaagent.agent.prompts import Prompts
+from megaagent.choice import check_price, is_simulated, open_models
 from megaagent.clock import Clock, WallClock
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import BOSS, ENGINE, PERSON, Fact, Message, Revision, storable
@@ -21,11 +22,13 @@ from megaagent.folder import RunFolder, new_folder
 from megaagent.journal import SQLiteJournal, open_reader
 from megaagent.journal.lock import HeldError
 from megaagent.journal.prefix import copy_files, take_until, told_of
-from megaagent.launch import Run, check_price, enter, find_scenario, is_simulated, nothing_left_behind, open_models
+from megaagent.launch import enter, nothing_left_behind
 from megaagent.models.contract import Model
 from megaagent.past import check_against, new_caps, read_past
+from megaagent.running import Run
 from megaagent.settings import Settings, changed
 from megaagent.tools import Tool, toolbox
+from megaagent.wish import find_scenario
 from megaagent.workspace import Stamp, Workspace
 from megaagent.workspace.store import commit_at, head_of, move_branch, open_repository
 

@@ -3,217 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
-import shlex
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from functools import partial
-from importlib import import_module
-from operator import attrgetter
 from pathlib import Path
-from typing import Any, Protocol, get_args
-
-import msgspec
+from typing import Any
 
 from megaagent import __version__
 from megaagent import events as ev
 from megaagent.adoption import adopting, contents, unknown_commits
 from megaagent.agent.prompts import Prompts
 from megaagent.assembly import Parts, assemble, first_facts
+from megaagent.choice import Adapters, check_price, is_simulated, open_models, voice_of, voices_of
 from megaagent.clock import Clock, WallClock
 from megaagent.control import Control, ControlServer
-from megaagent.disk import Disk, PatientRuntime, no_beginning, pause_that_was
+from megaagent.disk import Disk, PatientRuntime, no_beginning
 from megaagent.errors import ConfigurationError, RunError
-from megaagent.events import BOSS, ENGINE, AgentId, Fact, Record, Struct, Tier
+from megaagent.events import BOSS, ENGINE, Fact
 from megaagent.folder import RunFolder, forget_runs, new_folder, runs_folder
 from megaagent.journal import SQLiteJournal
 from megaagent.journal.lock import kept_still
-from megaagent.models import endpoint_of, open_model
-from megaagent.models.breaker import Breaker
 from megaagent.models.contract import Model
-from megaagent.models.gate import Gate
-from megaagent.models.prices import Price, cost_of, parse_price
-from megaagent.organization.engine import Organization
-from megaagent.organization.members import Member
 from megaagent.organization.snapshots import Keeper
 from megaagent.organization.state import State
-from megaagent.organization.verification import Acceptance, Check, Start
-from megaagent.organization.voices import Voice
 from megaagent.past import check_against, new_caps, read_past
-from megaagent.redaction import Secrets, passwords_in
-from megaagent.report import write_report
+from megaagent.running import Result, Run, made_up_for
 from megaagent.runtimes.local import LocalRuntime
 from megaagent.sandboxes import probe
-from megaagent.sandboxes.contract import Level, Program
+from megaagent.sandboxes.contract import Level
 from megaagent.settings import Settings, changed
 from megaagent.tools import Tool, toolbox
+from megaagent.wish import Scenario, acceptance_of, find_scenario, goal_of, settled
 from megaagent.workspace import Stamp, Workspace
-
-FIRST_PROMPT = 3_000  # tokens of the shortest prompt: rules, tools and a goal
-LONGEST_GOAL = 200_000  # characters; it is part of every prompt of the boss and the verifier
-SCENARIOS = "megaagent.scenarios"  # the room above that knows scenarios and scripts by name
-
-
-class Scenario(Protocol):
-    """What a run needs of a scenario (`megaagent.scenarios.contract`)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def goal(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def settings(self) -> Mapping[str, Any]: ...
-    async def check(self, start: Start) -> list[Check]: ...
-
-
-class AgentSummary(Struct, frozen=True):
-    """One agent of a finished run, with its subordinates."""
-
-    id: AgentId
-    description: str
-    steps: int
-    usage: ev.Usage
-    cost: float
-    files: tuple[str, ...]
-    group: tuple[AgentSummary, ...] = ()
-
-
-class Result(Struct, frozen=True):
-    """How a run ended.
-
-    Attributes:
-        text: the boss's report.
-        revision: of the workspace; `path` has its files.
-        cost: US dollars, simulated when `simulated`; `unpriced` calls are not in it.
-        gaps: what the verifier still missed.
-    """
-
-    run: str
-    status: ev.Status
-    reason: str
-    text: str
-    revision: str | None
-    path: Path
-    folder: Path
-    usage: ev.Usage
-    cost: float
-    unpriced: int
-    simulated: bool
-    seconds: float
-    tree: AgentSummary
-    gaps: tuple[str, ...] = ()
-
-    @property
-    def completed(self) -> bool:
-        return self.status == "completed"
-
-
-class Run:
-    """A run under way.
-
-    Attributes:
-        folder: where it lives.
-        state: the organization as the journal has it; to be read only.
-        control: what a person can do to it.
-        notes: what should be known before it begins, such as how programs are confined.
-    """
-
-    def __init__(
-        self,
-        folder: RunFolder,
-        organization: Organization,
-        control: Control,
-        journal: SQLiteJournal,
-        workspace: Workspace,
-        simulated: bool,
-        notes: tuple[str, ...],
-        disk: Disk,
-    ):
-        self.folder = folder
-        self.state = organization.state
-        self.control = control
-        self.simulated = simulated
-        self.notes = notes
-        self._journal = journal
-        self._workspace = workspace
-        self._organization = organization
-        self._disk = disk
-        self._trouble: str | None = None
-        self._recording: set[asyncio.Task[bool]] = set()
-        disk.watch(self._take_note)
-        self._living = asyncio.create_task(organization.live(), name=f"run {folder.id}")
-
-    def watch(self, watcher: Callable[[Sequence[Record]], None]) -> None:
-        """Be told of every fact from now on; a watcher that fails is removed and cannot hurt the run."""
-        self._journal.listen(watcher, watcher=True)
-
-    def watch_disk(self, watcher: Callable[[str | None], None]) -> None:
-        """Be told when the run waits for its disk, and why, and with None when it goes on; no fact can tell that."""
-        self._disk.watch(watcher)
-
-    @property
-    def waits_for_disk(self) -> str | None:
-        """Why nothing can be written now; None when it can."""
-        return self._trouble
-
-    def _take_note(self, reason: str | None) -> None:
-        """Record a wait for the disk as soon as it is over."""
-        was, self._trouble = self._trouble, reason
-        if reason is None and was is not None and not self._living.done():
-            task = asyncio.ensure_future(self._organization.append(pause_that_was(self.state, was)))
-            self._recording.add(task)
-            task.add_done_callback(self._recording.discard)
-
-    async def __aiter__(self) -> AsyncIterator[Record]:
-        """Every fact from the first, as it is recorded, until the run has ended."""
-        news: asyncio.Queue[Record | None] = asyncio.Queue()
-
-        def take(records: Sequence[Record]) -> None:
-            for record in records:
-                news.put_nowait(record)
-
-        self._journal.listen(take, watcher=True)
-        self._living.add_done_callback(lambda _: news.put_nowait(None))
-        seen = 0
-        for record in self._journal.reader().records():
-            seen = record.position
-            yield record
-        while (record := await news.get()) is not None:
-            if record.position > seen:
-                yield record
-
-    async def result(self) -> Result:
-        """Wait for the end; the deliverable is then checked out and the report written."""
-        ending = await asyncio.shield(self._living)
-        revision = await self._disk.patiently(_check_out, self._workspace, self.folder, ending.revision)
-        result = Result(
-            self.folder.id,
-            ending.status,
-            ending.reason,
-            ending.text,
-            revision,
-            self.folder.deliverable,
-            self.folder.path,
-            self.state.run.usage,
-            self.state.run.cost,
-            self.state.run.unpriced,
-            self.state.run.simulated,
-            self.state.run.active_seconds,
-            _summary(self.state, self.state.members[BOSS]),
-            ending.gaps,
-        )
-        await self._disk.patiently(write_report, self.folder)
-        return result
-
-    async def close(self) -> None:
-        """Call off what still lives."""
-        self._living.cancel()
-        await asyncio.gather(self._living, *self._recording, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -250,8 +74,8 @@ async def start(
     environ = os.environ if environ is None else environ
     clock = clock or WallClock()
     chosen = find_scenario(scenario) if isinstance(scenario, str) else scenario
-    settings = _settings(settings or Settings(), chosen, model, base_url)
-    goal = _goal(goal, chosen)
+    settings = settled(settings or Settings(), chosen, model, base_url)
+    goal = goal_of(goal, chosen)
     models = open_models(settings, environ, models or {})
     check_price(settings)
     toolbox(tools)
@@ -307,7 +131,7 @@ async def resume(
         past = read_past(folder)
     ending = past.state.run.ending
     if ending is not None and ending.status == "completed":
-        raise RunError(f"run {folder.id} is completed; {_made_up_for(folder, ending)}")
+        raise RunError(f"run {folder.id} is completed; {made_up_for(folder, ending)}")
     settings = changed(past.settings, changes, "resume")
     check_against(past.state, settings, changes)
     chosen = find_scenario(past.began.scenario) if past.began.scenario else None
@@ -345,9 +169,6 @@ def run(goal: str | None = None, **options: Any) -> Result:
     return asyncio.run(main())
 
 
-# -- opening ----------------------------------------------------------------------------------------------------------
-
-
 async def enter(
     stack: AsyncExitStack,
     folder: RunFolder,
@@ -382,13 +203,13 @@ async def enter(
         journal,
         workspace,
         PatientRuntime(runtime, disk),
-        _voices(settings),
+        voices_of(settings),
         models.gates,
         tools,
-        _acceptance(scenario, settings),
+        acceptance_of(scenario, settings),
         disk,
         breakers=models.breakers,
-        fallbacks=tuple(_voice(name, settings) for name in settings.model.fallbacks),
+        fallbacks=tuple(voice_of(name, settings) for name in settings.model.fallbacks),
         state=state,
     )
     organization, questions = assemble(parts)
@@ -428,219 +249,6 @@ def _source_notes(workspace: Workspace) -> list[str]:
         first = "; ".join(workspace.left_out[:3])
         notes.append(f"{len(workspace.left_out)} entries of the source were left out: {first}")
     return notes
-
-
-def find_scenario(name: str) -> Scenario:
-    """The scenario of that name.
-
-    Raises:
-        ConfigurationError: there is none; names the nearest.
-    """
-    return import_module(SCENARIOS).scenario(name)
-
-
-def _settings(settings: Settings, scenario: Scenario | None, model: str | None, base_url: str | None) -> Settings:
-    if scenario is not None:
-        settings = _with_defaults(settings, scenario.settings, f"scenario {scenario.name}")
-    settings = changed(settings, {"model.name": model, "model.base_url": base_url}, "the command")
-    if settings.model.name is None and scenario is not None:
-        settings = changed(settings, {"model.name": scenario.model}, f"scenario {scenario.name}")
-    if settings.model.name is None:
-        raise ConfigurationError(
-            "no model is named. For a real one: --model openai:NAME with OPENAI_API_KEY set, or --model openai:NAME "
-            "--base-url URL for any OpenAI-compatible server. To rehearse without a provider: --scenario gobang"
-        )
-    return settings
-
-
-def check_price(settings: Settings) -> None:
-    """A money cap must be able to hold before anything is spent."""
-    names = _all_names(settings)
-    unpriced = [name for name in names if cost_of(ev.Usage(1, 1), name, _price(name, settings)) is None]
-    if unpriced and settings.budget.tokens is None:
-        raise ConfigurationError(
-            f"the price of {', '.join(unpriced)} is not known, so no money cap can hold: give --max-tokens N, or "
-            "--price IN:OUT in dollars per million tokens (0:0 for a model of your own)"
-        )
-    least = FIRST_PROMPT + settings.limits.output
-    dearest = max(
-        cost_of(ev.Usage(FIRST_PROMPT, settings.limits.output), name, _price(name, settings)) or 0.0 for name in names
-    )
-    room = 1.0 - settings.budget.reserve
-    if settings.budget.tokens is not None and settings.budget.tokens * room < least:
-        raise ConfigurationError(
-            f"a cap of {settings.budget.tokens:,} tokens has no room for one call, which reserves at least {least:,}: "
-            "raise --max-tokens, or lower limits.output"
-        )
-    if settings.budget.cost is not None and settings.budget.cost * room < dearest:
-        raise ConfigurationError(
-            f"a cap of ${settings.budget.cost:g} has no room for one call, which reserves at least ${dearest:.2f}: "
-            "raise --max-cost, or lower limits.output"
-        )
-
-
-def _with_defaults(settings: Settings, defaults: Mapping[str, Any], source: str) -> Settings:
-    """The settings with a scenario's own defaults where the user has left ours."""
-    untouched = {
-        name: value for name, value in defaults.items() if attrgetter(name)(settings) == attrgetter(name)(Settings())
-    }
-    return changed(settings, untouched, source)
-
-
-def _goal(goal: str | None, scenario: Scenario | None) -> str:
-    if goal is None and scenario is not None:
-        goal = scenario.goal
-    if goal is None or not goal.strip():
-        raise ConfigurationError("the goal is empty: say in plain words what is to be made")
-    if len(goal) > LONGEST_GOAL:
-        raise ConfigurationError(
-            f"the goal has {len(goal):,} characters, at most {LONGEST_GOAL:,} are taken. Put the material into a "
-            "folder, start with --from FOLDER, and let the goal name the files."
-        )
-    try:
-        goal.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigurationError(f"the goal is not valid text: {error.reason} at character {error.start}") from error
-    return goal.strip()
-
-
-def _names(settings: Settings) -> dict[Tier, str]:
-    default = settings.model.name or ""
-    return {tier: settings.model.tiers.get(tier, default) for tier in get_args(Tier)}
-
-
-def _all_names(settings: Settings) -> list[str]:
-    """Every model that may be asked."""
-    return sorted({*_names(settings).values(), *settings.model.fallbacks})
-
-
-def _shares_address(name: str, settings: Settings) -> bool:
-    """Whether the base URL and the price that were given hold for this model: for all but fallbacks elsewhere."""
-    own = (settings.model.name or "").partition(":")[0]
-    return name in _names(settings).values() or name.partition(":")[0] == own
-
-
-def _price(name: str, settings: Settings) -> Price | None:
-    given = settings.model.price
-    return parse_price(given) if given and _shares_address(name, settings) else None
-
-
-def is_simulated(settings: Settings) -> bool:
-    return any(name.startswith("sim:") for name in _all_names(settings))
-
-
-class Adapters(dict[str, Model]):
-    """The bare adapters of a run by `provider:name`, the gate before each, and the breaker before its endpoint.
-
-    Attributes:
-        secrets: what the environment holds that no fact may tell.
-    """
-
-    def __init__(self, names: Iterable[str], settings: Settings, secrets: Secrets):
-        super().__init__()
-        self.secrets = secrets
-        self.gates = {name: Gate(settings.gate) for name in names}
-        self.breakers: dict[str, Breaker] = {}
-
-
-def open_models(settings: Settings, environ: Mapping[str, str], given: Mapping[str, Model]) -> Adapters:
-    """The bare adapters of all tiers; what a provider tells of its limits, its gate learns."""
-    scripts: Mapping[str, str] = import_module(SCENARIOS).SCRIPTS
-    speed = settings.simulation.speed or math.inf
-    secrets = Secrets.of(environ)
-    _check_secrets(settings, secrets)
-    adapters = Adapters(_all_names(settings), settings, secrets)
-    breakers: dict[str, Breaker] = {}
-    for name, gate in adapters.gates.items():
-        url = settings.model.base_url if _shares_address(name, settings) else None
-        endpoint = endpoint_of(name, environ=environ, base_url=url)
-        adapters.breakers[name] = breakers.setdefault(endpoint, Breaker(endpoint, settings.breaker))
-        adapters[name] = given.get(name) or open_model(
-            name,
-            environ=environ,
-            base_url=url,
-            stream=settings.model.stream,
-            limits=gate.learn,
-            scripts=scripts,
-            seed=settings.simulation.seed,
-            speed=speed,
-            network=settings.model.network,
-        )
-    return adapters
-
-
-def _check_secrets(settings: Settings, secrets: Secrets) -> None:
-    """Settings are recorded, and a run goes on from what is recorded: a secret in them would be kept, or be lost."""
-    told = msgspec.json.encode(settings).decode()
-    if settings.model.base_url and passwords_in(settings.model.base_url):
-        raise ConfigurationError(
-            "--base-url holds a password or a key, which the journal would keep. Give the address in the environment "
-            "instead, as OPENAI_BASE_URL (or that of your provider), and the key as OPENAI_API_KEY"
-        )
-    if secrets.hide(told) != told:
-        raise ConfigurationError(
-            "the settings hold a secret that is also in the environment, and the journal would keep it: take it out "
-            "of the settings file and of --set"
-        )
-
-
-def _voice(name: str, settings: Settings) -> Voice:
-    return Voice(name, name, _price(name, settings), settings.limits.output, settings.model.temperature)
-
-
-def _voices(settings: Settings) -> dict[Tier, Voice]:
-    return {tier: _voice(name, settings) for tier, name in _names(settings).items()}
-
-
-def _acceptance(scenario: Scenario | None, settings: Settings) -> Acceptance | None:
-    """The scenario's checks and the user's commands."""
-    if scenario is None and not settings.checks:
-        return None
-
-    async def accept(start: Start) -> list[Check]:
-        checks = await scenario.check(start) if scenario is not None else []
-        for command in settings.checks:
-            process = await start(Program(tuple(shlex.split(command)), stdin=""))
-            execution = await process.wait()
-            detail = "" if execution.exit_code == 0 else f"exit code {execution.exit_code}: {execution.output[-1500:]}"
-            checks.append(Check(command, execution.exit_code == 0, detail))
-        return checks
-
-    return accept
-
-
-# -- closing ----------------------------------------------------------------------------------------------------------
-
-
-def _check_out(workspace: Workspace, folder: RunFolder, revision: str | None) -> str:
-    """The deliverable as plain files; that of an earlier ending makes room."""
-    making = folder.deliverable.with_name("deliverable.making")
-    shutil.rmtree(making, ignore_errors=True)
-    revision = workspace.checkout(making, revision or workspace.head())
-    if folder.deliverable.exists():
-        shutil.rmtree(folder.deliverable)
-    making.rename(folder.deliverable)
-    return revision
-
-
-def _made_up_for(folder: RunFolder, ending: ev.RunEnded) -> str:
-    """Do what an engine that died after the end has left undone, and say so; the report is the last that it does."""
-    if folder.report.exists():
-        return "there is nothing to resume"
-    workspace = Workspace.open(folder.workspace)
-    try:
-        _check_out(workspace, folder, ending.revision)
-    finally:
-        workspace.close()
-    write_report(folder)
-    return f"only {folder.deliverable.name}/ and {folder.report.name} were missing, and are there now"
-
-
-def _summary(state: State, member: Member) -> AgentSummary:
-    group = tuple(_summary(state, state.members[id]) for id in member.group)
-    return AgentSummary(
-        member.id, member.description, member.step, member.usage, round(member.cost, 6), member.files, group
-    )
 
 
 def _workspace(folder: RunFolder, source: Path | str | None, stamp: Stamp) -> Workspace:

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from megaagent import start
-from megaagent.launch import Run
 from megaagent.models.contract import Model
 from megaagent.models.script import Part, Playing, Script, add_agent, ask_user, review, say, wait, write_file
 from megaagent.models.simulated import AT_ONCE, SimulatedModel
+from megaagent.running import Run
 from megaagent.settings import Settings, changed
 
 ROLE = (

@@ -14,7 +14,7 @@ from megaagent.dashboard.address import Place
 from megaagent.dashboard.serving import serving
 from megaagent.folder import RunFolder
 from megaagent.journal import open_reader
-from megaagent.launch import Run
+from megaagent.running import Run
 
 VIEWS = {
     "organization": "boss",

@@ -14,7 +14,7 @@ from megaagent import events as ev
 from megaagent.dashboard.address import Place
 from megaagent.dashboard.serving import serving
 from megaagent.journal import open_reader
-from megaagent.launch import Run
+from megaagent.running import Run
 
 
 async def asked(visitor: Visitor) -> str:

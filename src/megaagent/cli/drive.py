@@ -24,7 +24,7 @@ from megaagent.errors import MegaAgentError
 from megaagent.events import Record
 
 if TYPE_CHECKING:
-    from megaagent.launch import Result, Run
+    from megaagent.running import Result, Run
 
 
 PATIENCE = 10.0  # seconds between a stop and the next look at whether the disk lets the run end

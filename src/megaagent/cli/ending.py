@@ -12,8 +12,8 @@ from megaagent.cli.words import amount, clean, clean_block, duration, money, plu
 from megaagent.folder import RunFolder
 
 if TYPE_CHECKING:
-    from megaagent.launch import Result, Run
     from megaagent.organization.members import RunState
+    from megaagent.running import Result, Run
 
 
 def opening(live: Run) -> Iterator[str]:

@@ -1,0 +1,138 @@
+"""The choice of models: who answers for each tier, what it costs, and the adapters that a run opens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Final, get_args
+
+import msgspec
+
+from megaagent.errors import ConfigurationError
+from megaagent.events import Tier, Usage
+from megaagent.models import endpoint_of, open_model
+from megaagent.models.breaker import Breaker
+from megaagent.models.contract import Model
+from megaagent.models.gate import Gate
+from megaagent.models.prices import Price, cost_of, parse_price
+from megaagent.organization.voices import Voice
+from megaagent.redaction import Secrets, passwords_in
+from megaagent.settings import Settings
+
+FIRST_PROMPT: Final = 3_000  # tokens of the shortest prompt: rules, tools and a goal
+SCENARIOS: Final = "megaagent.scenarios"  # the room above that knows scripts of simulated models by name
+
+
+class Adapters(dict[str, Model]):
+    """The bare adapters of a run by `provider:name`, the gate before each, and the breaker before its endpoint.
+
+    Attributes:
+        secrets: what the environment holds that no fact may tell.
+    """
+
+    def __init__(self, names: Iterable[str], settings: Settings, secrets: Secrets):
+        super().__init__()
+        self.secrets = secrets
+        self.gates = {name: Gate(settings.gate) for name in names}
+        self.breakers: dict[str, Breaker] = {}
+
+
+def open_models(settings: Settings, environ: Mapping[str, str], given: Mapping[str, Model]) -> Adapters:
+    """The bare adapters of all tiers; what a provider tells of its limits, its gate learns."""
+    scripts: Mapping[str, str] = import_module(SCENARIOS).SCRIPTS
+    speed = settings.simulation.speed or math.inf
+    secrets = Secrets.of(environ)
+    _check_secrets(settings, secrets)
+    adapters = Adapters(all_names(settings), settings, secrets)
+    breakers: dict[str, Breaker] = {}
+    for name, gate in adapters.gates.items():
+        url = settings.model.base_url if _shares_address(name, settings) else None
+        endpoint = endpoint_of(name, environ=environ, base_url=url)
+        adapters.breakers[name] = breakers.setdefault(endpoint, Breaker(endpoint, settings.breaker))
+        adapters[name] = given.get(name) or open_model(
+            name,
+            environ=environ,
+            base_url=url,
+            stream=settings.model.stream,
+            limits=gate.learn,
+            scripts=scripts,
+            seed=settings.simulation.seed,
+            speed=speed,
+            network=settings.model.network,
+        )
+    return adapters
+
+
+def _check_secrets(settings: Settings, secrets: Secrets) -> None:
+    """Settings are recorded, and a run goes on from what is recorded: a secret in them would be kept, or be lost."""
+    told = msgspec.json.encode(settings).decode()
+    if settings.model.base_url and passwords_in(settings.model.base_url):
+        raise ConfigurationError(
+            "--base-url holds a password or a key, which the journal would keep. Give the address in the environment "
+            "instead, as OPENAI_BASE_URL (or that of your provider), and the key as OPENAI_API_KEY"
+        )
+    if secrets.hide(told) != told:
+        raise ConfigurationError(
+            "the settings hold a secret that is also in the environment, and the journal would keep it: take it out "
+            "of the settings file and of --set"
+        )
+
+
+def check_price(settings: Settings) -> None:
+    """A money cap must be able to hold before anything is spent."""
+    names = all_names(settings)
+    unpriced = [name for name in names if cost_of(Usage(1, 1), name, _price(name, settings)) is None]
+    if unpriced and settings.budget.tokens is None:
+        raise ConfigurationError(
+            f"the price of {', '.join(unpriced)} is not known, so no money cap can hold: give --max-tokens N, or "
+            "--price IN:OUT in dollars per million tokens (0:0 for a model of your own)"
+        )
+    least = FIRST_PROMPT + settings.limits.output
+    dearest = max(
+        cost_of(Usage(FIRST_PROMPT, settings.limits.output), name, _price(name, settings)) or 0.0 for name in names
+    )
+    room = 1.0 - settings.budget.reserve
+    if settings.budget.tokens is not None and settings.budget.tokens * room < least:
+        raise ConfigurationError(
+            f"a cap of {settings.budget.tokens:,} tokens has no room for one call, which reserves at least {least:,}: "
+            "raise --max-tokens, or lower limits.output"
+        )
+    if settings.budget.cost is not None and settings.budget.cost * room < dearest:
+        raise ConfigurationError(
+            f"a cap of ${settings.budget.cost:g} has no room for one call, which reserves at least ${dearest:.2f}: "
+            "raise --max-cost, or lower limits.output"
+        )
+
+
+def is_simulated(settings: Settings) -> bool:
+    return any(name.startswith("sim:") for name in all_names(settings))
+
+
+def tier_names(settings: Settings) -> dict[Tier, str]:
+    default = settings.model.name or ""
+    return {tier: settings.model.tiers.get(tier, default) for tier in get_args(Tier)}
+
+
+def all_names(settings: Settings) -> list[str]:
+    """Every model that may be asked."""
+    return sorted({*tier_names(settings).values(), *settings.model.fallbacks})
+
+
+def voices_of(settings: Settings) -> dict[Tier, Voice]:
+    return {tier: voice_of(name, settings) for tier, name in tier_names(settings).items()}
+
+
+def voice_of(name: str, settings: Settings) -> Voice:
+    return Voice(name, name, _price(name, settings), settings.limits.output, settings.model.temperature)
+
+
+def _shares_address(name: str, settings: Settings) -> bool:
+    """Whether the base URL and the price that were given hold for this model: for all but fallbacks elsewhere."""
+    own = (settings.model.name or "").partition(":")[0]
+    return name in tier_names(settings).values() or name.partition(":")[0] == own
+
+
+def _price(name: str, settings: Settings) -> Price | None:
+    given = settings.model.price
+    return parse_price(given) if given and _shares_address(name, settings) else None
