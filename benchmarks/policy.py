@@ -27,12 +27,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.critical_path import critical_path
 from megaagent import events as ev
 from megaagent.events import Record
 from megaagent.journal import open_reader
 from megaagent.models.prices import cost_of
 from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
+from megaagent.readings.critical import critical_path
 from megaagent.scenarios.contract import Check, Start
 from megaagent.scenarios.policy.check import judged
 from megaagent.scenarios.policy.nation import AGENTS, nation

@@ -18,12 +18,12 @@ import statistics
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.critical_path import critical_path
 from benchmarks.organizations import organization
 from benchmarks.policy import chosen
 from megaagent.models.gate import Gate, Place
 from megaagent.models.script import Script
 from megaagent.models.simulated import Latency, SimulatedModel
+from megaagent.readings.critical import critical_path
 from megaagent.scenarios.policy.nation import AGENTS
 from megaagent.scenarios.policy.scenario import Policy
 from megaagent.scenarios.policy.script import script

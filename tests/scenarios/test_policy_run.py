@@ -6,12 +6,12 @@ import re
 from collections import Counter
 
 import pytest
-from benchmarks.critical_path import critical_path
 from benchmarks.policy import chosen
 
 from megaagent import events as ev
 from megaagent.errors import ConfigurationError
 from megaagent.models.simulated import Latency
+from megaagent.readings.critical import critical_path
 from megaagent.scenarios.policy.check import judged
 from megaagent.scenarios.policy.nation import MOST, nation
 from megaagent.scenarios.policy.scenario import Policy

@@ -10,7 +10,8 @@ from aiohttp import web
 from megaagent.control import Request, ask
 from megaagent.dashboard.answers import as_json, body_of
 from megaagent.dashboard.pool import Pool
-from megaagent.dashboard.runs import Runs, standing
+from megaagent.dashboard.runs import Runs
+from megaagent.readings.summary import standing
 
 
 class Fork(msgspec.Struct, forbid_unknown_fields=True):

@@ -8,10 +8,11 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
-from megaagent.dashboard.files import Files
-from megaagent.dashboard.follower import Follower, Readings
+from megaagent.dashboard.follower import Follower
 from megaagent.dashboard.runs import Runs
 from megaagent.folder import RunFolder
+from megaagent.readings.files import Files
+from megaagent.readings.fold import Readings
 
 T = TypeVar("T")
 

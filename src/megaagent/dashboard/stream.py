@@ -10,8 +10,9 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from megaagent.dashboard.follower import TICK, Follower, Readings
-from megaagent.dashboard.journal import CUT, shown
+from megaagent.dashboard.follower import TICK, Follower
+from megaagent.readings.fold import Readings
+from megaagent.readings.pages import CUT, shown
 
 HEARTBEAT: Final = 15.0  # seconds without news after which a comment says that the connection lives
 MOST_FACTS: Final = 500  # facts in one piece

@@ -9,13 +9,13 @@ from typing import Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from megaagent.dashboard import critical, files, journal, lanes, people
 from megaagent.dashboard.answers import as_json, number, seconds
-from megaagent.dashboard.follower import Readings
-from megaagent.dashboard.overview import COLUMNS, STANDS
 from megaagent.dashboard.pool import Pool
-from megaagent.dashboard.runs import standing
 from megaagent.dashboard.stream import stream_changes, stream_facts
+from megaagent.readings import files, lanes, pages, people
+from megaagent.readings.fold import Readings
+from megaagent.readings.overview import COLUMNS, STANDS
+from megaagent.readings.summary import standing
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Views:
             "columns": COLUMNS,
             "stands": STANDS,
             "lanes": lanes.KINDS,
-            "kinds": sorted(journal.KINDS),
+            "kinds": sorted(pages.KINDS),
             "live": live,
         }
         return as_json({**head, **msgspec.to_builtins(delta)})
@@ -81,23 +81,23 @@ class Views:
     async def _journal(self, request: web.Request) -> web.StreamResponse:
         given = request.query
         kinds = tuple(kind for kind in given.get("kinds", "").split(",") if kind)
-        unknown = [kind for kind in kinds if kind not in journal.KINDS and kind != "interventions"]
+        unknown = [kind for kind in kinds if kind not in pages.KINDS and kind != "interventions"]
         if unknown:
             raise web.HTTPBadRequest(text=f"there is no kind of fact {unknown[0]!r}")
-        wanted = journal.Wanted(
+        wanted = pages.Wanted(
             before=number(given.get("before")),
             after=number(given.get("after")) or 0,
-            kinds=journal.INTERVENTIONS if kinds == ("interventions",) else kinds,
+            kinds=pages.INTERVENTIONS if kinds == ("interventions",) else kinds,
             agent=given.get("agent") or None,
             text=given.get("text", "")[:200],
             limit=number(given.get("limit")) or 60,
             oldest=given.get("order") == "oldest",
         )
-        return await self._answer(request, lambda it: journal.page(it, wanted))
+        return await self._answer(request, lambda it: pages.page(it, wanted))
 
     async def _fact(self, request: web.Request) -> web.StreamResponse:
         position = number(request.query.get("position")) or 0
-        return await self._answer(request, lambda it: journal.whole(it, position))
+        return await self._answer(request, lambda it: pages.whole(it, position))
 
     async def _agent(self, request: web.Request) -> web.StreamResponse:
         id = request.query.get("id", "")
@@ -132,7 +132,17 @@ class Views:
         return await self._answer(request, read)
 
     async def _critical(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, critical.critical_path)
+        def read(it: Readings) -> dict[str, Any]:
+            run = it.overview.state.run
+            path = it.critical.path(run.last)
+            whole = run.last - it.overview.first
+            return {
+                "steps": [(link.agent, link.step, link.start, link.end) for link in path.links],
+                "seconds": round(path.seconds, 3),
+                "share": round(path.seconds / whole, 4) if whole > 0 else 0.0,
+            }
+
+        return await self._answer(request, read)
 
     async def _debts(self, request: web.Request) -> web.StreamResponse:
         status = request.query.get("status", "open")
@@ -141,8 +151,8 @@ class Views:
     async def _questions(self, request: web.Request) -> web.StreamResponse:
         def read(it: Readings) -> dict[str, Any]:
             open_ones = set(it.overview.state.run.questions)
-            asked = [journal.whole(it, position) for position in it.by_kind["QuestionAsked"][-200:]]
-            answered = [journal.whole(it, position) for position in it.by_kind["QuestionAnswered"][-200:]]
+            asked = [pages.whole(it, position) for position in it.by_kind["QuestionAsked"][-200:]]
+            answered = [pages.whole(it, position) for position in it.by_kind["QuestionAnswered"][-200:]]
             return {"asked": asked, "answered": answered, "open": sorted(open_ones)}
 
         return await self._answer(request, read)

@@ -97,7 +97,7 @@ export function timeline(root, app) {
   async function loadPath() {
     if (!params.get("critical")) return;
     path = await api.ask(app.run, "critical");
-    told.textContent = `${path.steps.length} steps, ${duration(path.seconds)} of model calls, ${(100 * path.share).toFixed(0)} % of the run`;
+    told.textContent = `${path.steps.length} steps, ${duration(path.seconds)} of calls and programs, ${(100 * path.share).toFixed(0)} % of the run`;
     surface.redraw();
   }
 

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 from megaagent import events as ev
-from megaagent.dashboard.overview import Overview
 from megaagent.events import BOSS, Record, name_of
+from megaagent.readings.overview import Overview
 
 
 class Account:

@@ -9,10 +9,10 @@ from typing import Any, Final, cast, get_args
 
 import msgspec
 
-from megaagent.dashboard.follower import Readings
 from megaagent.errors import RunError
 from megaagent.events import AgentId, AnyEvent, Record, Struct
 from megaagent.journal.bodies import MARKER
+from megaagent.readings.fold import Readings
 
 MOST: Final = 200  # facts of a page
 LOOKED_AT: Final = 20_000  # facts that are searched for a text, for one page

@@ -6,9 +6,9 @@ import difflib
 from typing import Any, Final
 
 from megaagent import events as ev
-from megaagent.dashboard.follower import Readings
 from megaagent.errors import ToolError
 from megaagent.folder import RunFolder
+from megaagent.readings.fold import Readings
 from megaagent.workspace import Workspace, clean_path
 
 MOST_FILES: Final = 5_000

@@ -11,13 +11,13 @@ import msgspec
 from megaagent import events as ev
 from megaagent.agent.conversation import Conversation
 from megaagent.agent.prompts import Prompts
-from megaagent.dashboard.follower import Readings
-from megaagent.dashboard.journal import text_of
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import BOSS, AgentId, Message, MessageId, name_of, superior_of
 from megaagent.models.contract import ChatMessage
 from megaagent.organization.members import Debt, Member
 from megaagent.organization.waiting import acts_unasked, targets
+from megaagent.readings.fold import Readings
+from megaagent.readings.pages import text_of
 
 LONGEST: Final = 200_000  # characters of one text
 CHAIN: Final = 40  # agents of a chain of waiting
