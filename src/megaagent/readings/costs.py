@@ -27,6 +27,11 @@ class Account:
         self.cost += answer.cost or 0.0
         self.seconds += answer.seconds
 
+    def take_over(self, other: Account) -> None:
+        """Add what another one has."""
+        for field in self.__slots__:
+            setattr(self, field, getattr(self, field) + getattr(other, field))
+
     def told(self, name: str) -> dict[str, Any]:
         return {
             "name": name,
