@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,11 +56,22 @@ PAYLOADS = [
     "\u202egnp.exe\u2066 \u200b<b>bold</b>",
     "__proto__",
     "constructor",
+    f"- [ ] [x](javascript:{OWN})\n> ![x](https://evil.example/p.png)\n\n| a | b |\n|---|---|\n| <b> | [y](data:x) |",
+    f"# <img src=x onerror={OWN}>\n**<svg onload={OWN}>** ~~<i>~~",
 ]
 VIEWS = [
     "organization", "organization?layout=circles&talk=1", "timeline?critical=1", "files", "files?show=history",
     "messages", "debts", "debts?status=reported", "cost", "interventions", "questions", "journal",
 ]  # fmt: skip
+
+
+PROSE = ("messages", "debts", "questions")  # views in which Markdown is drawn
+
+
+def drawn(text: str) -> str:
+    """A line of a text as it is read when its Markdown is drawn."""
+    marks = re.sub(r"[`*~]|^(#|- \[ \]) ", "", text.partition("\n")[0])
+    return f"☐ {marks}" if text.startswith("- [ ]") else marks
 
 
 async def hostile_run(runs: Path) -> tuple[RunFolder, list[str], list[str]]:
@@ -121,7 +133,13 @@ STRANGERS = """() => {
   for (const it of document.querySelectorAll("script[src], link[href]"))
     if (!(it.getAttribute("src") ?? it.getAttribute("href")).startsWith("/static/")) strange.push(it);
   for (const it of document.querySelectorAll("script:not([src])")) strange.push(it);
-  for (const it of document.querySelectorAll("a[href]")) if (!it.getAttribute("href").startsWith("#")) strange.push(it);
+  const names = "class href title rel target".split(" ");
+  const out = (it) => it.className === "out" && /^https?:\\/\\//.test(it.getAttribute("href")) &&
+    it.target === "_blank" &&
+    it.relList.contains("noopener") && it.relList.contains("noreferrer") &&
+    it.getAttributeNames().every((name) => names.includes(name));
+  for (const it of document.querySelectorAll("a[href]"))
+    if (!it.getAttribute("href").startsWith("#") && !out(it)) strange.push(it);
   return { owned: window.owned ?? null, strange: strange.map((it) => it.outerHTML.slice(0, 200)) };
 }"""
 
@@ -138,7 +156,7 @@ async def test_no_payload_runs_in_any_view(tmp_path: Path) -> None:
         async def check(where: str, *texts: str) -> None:
             nonlocal checked
             for text in texts:
-                await page.seen(text)
+                await page.seen(drawn(text) if where in PROSE else text)
             found = await page.page.evaluate(STRANGERS)
             assert found == {"owned": None, "strange": []}, where
             assert not page.wrong, (where, page.wrong)
@@ -166,7 +184,7 @@ async def test_no_payload_runs_in_any_view(tmp_path: Path) -> None:
                     arg=[agent, tab],
                 )
                 if tab != "Mail":  # it has read its mail
-                    await page.seen(" ".join(payload.split()) if tab == "Facts" else payload, "#panel .scroll")
+                    await page.seen(" ".join(payload.split()) if tab == "Facts" else drawn(payload), "#panel .scroll")
                 await check(f"{agent} {tab}")
         for path in files[::3]:
             for part in ("", "history"):

@@ -2,6 +2,7 @@
 
 import { el, button, fill } from "./dom.js";
 import { duration, plural } from "./words.js";
+import { said } from "./markdown.js";
 import * as api from "./api.js";
 
 const STATUSES = ["open", "reported", "accepted", "dropped", "failed"];
@@ -28,9 +29,9 @@ export function debts(root, app) {
         ? el("table", { class: "cut" },
             el("thead", {}, el("tr", {}, ["Debtor", "Owes to", "Task", "Since", "Returned", "Report"].map((name) => el("th", { scope: "col" }, name)))),
             el("tbody", {}, given.debts.map((debt) => el("tr", {},
-              el("td", {}, app.agentLink(debt.debtor)), el("td", {}, app.agentLink(debt.creditor)), el("td", { class: "words said" }, debt.task),
+              el("td", {}, app.agentLink(debt.debtor)), el("td", {}, app.agentLink(debt.creditor)), el("td", { class: "words" }, said(debt.task)),
               el("td", { class: "num" }, status === "open" || status === "reported" ? duration(now - debt.opened) : app.time(debt.opened)),
-              el("td", { class: "num" }, debt.returns ? `${debt.returns}×` : ""), el("td", { class: "words said soft" }, debt.report)))))
+              el("td", { class: "num" }, debt.returns ? `${debt.returns}×` : ""), el("td", { class: "words" }, said(debt.report, "soft"))))))
         : el("p", { class: "empty" }, `No assignment is ${status}.`),
       el("h3", {}, `Checklists with open items · ${given.checklists.length}`),
       el("div", { class: "columns" }, given.checklists.map((entry) => el("div", { class: "box" },
@@ -67,8 +68,8 @@ export function questions(root, app) {
         const answer = answers.get(id);
         return el("div", { class: "box" },
           el("div", { class: "by" }, app.agentLink(fact.agent), el("span", {}, app.time(fact.time)), el("span", { class: open.has(id) ? "warn" : "" }, open.has(id) ? "open" : answer ? `answered by the ${answer.event.by}` : "over")),
-          el("div", { class: "said" }, question),
-          answer ? el("div", { class: "said soft" }, `→ ${answer.event.text}`) : null,
+          said(question),
+          answer ? said(`→ ${answer.event.text}`, "soft") : null,
           open.has(id) && may ? reply(id) : null);
       }),
     );

@@ -2,6 +2,7 @@
 
 import { el, button, fill } from "./dom.js";
 import { isTrouble, saying } from "./words.js";
+import { said } from "./markdown.js";
 import * as api from "./api.js";
 
 // One fact as a line; a click shows it whole, as it is in the journal.
@@ -75,12 +76,12 @@ function list(root, app, { kinds, choose = false, talk = false, note = "" }) {
         el("span", { class: "num" }, app.time(fact.time)),
         app.agentLink(message.sender), "→", message.to.slice(0, 8).map((id) => app.agentLink(id)), message.to.length > 8 ? `and ${message.to.length - 8} more` : null,
         el("span", {}, message.kind ?? "talk")),
-      el("div", { class: "said", id: `mail-${fact.position}` }, message.text));
+      el("div", { id: `mail-${fact.position}` }, said(message.text)));
   }
 
   async function whole(position) {
     const fact = await api.ask(app.run, "fact", { position });
-    document.getElementById(`mail-${position}`).textContent = fact.event.message.text;
+    fill(document.getElementById(`mail-${position}`), said(fact.event.message.text));
   }
 
   async function load(before = undefined) {

@@ -2,6 +2,7 @@
 
 import { el, button, fill } from "./dom.js";
 import { amount, nameOf } from "./words.js";
+import { markdown } from "./markdown.js";
 import * as api from "./api.js";
 
 export function files(root, app) {
@@ -38,9 +39,10 @@ export function files(root, app) {
       await history(undefined);
       return;
     }
-    fill(bar, el("h2", { class: "mono" }, path), el("span", { class: "choice" }, ["content", "history"].map((each) => button(each, () => app.set({ show: each === "content" ? "" : each, revision: "", old: "" }), { "aria-pressed": String(each === what) }))), params.get("revision") ? el("span", { class: "soft mono" }, `at ${params.get("revision").slice(0, 10)}`) : null);
+    fill(bar, el("h2", { class: "mono" }, path), el("span", { class: "choice" }, views(path).map((each) => button(each, () => app.set({ show: each === "content" ? "" : each, revision: "", old: "" }), { "aria-pressed": String(each === what) }))), params.get("revision") ? el("span", { class: "soft mono" }, `at ${params.get("revision").slice(0, 10)}`) : null);
     if (what === "history") await history(path);
     else if (what === "change") await change(path);
+    else if (what === "page") await page(path);
     else await content(path);
   }
 
@@ -54,6 +56,13 @@ export function files(root, app) {
       before = id;
     });
     fill(body, given.lines.length ? code : el("p", { class: "empty" }, "An empty file."), given.total > given.lines.length ? el("p", { class: "soft" }, `${given.total - given.lines.length} further lines are not shown`) : null);
+  }
+
+  const views = (path) => ["content", ...(/\.(md|markdown)$/i.test(path) ? ["page"] : []), "history"];
+
+  async function page(path) {
+    const given = await api.ask(app.run, "file", { path, revision: params.get("revision") });
+    fill(body, el("div", { class: "said md page" }, markdown(given.lines.map(([, , text]) => text).join("\n"))));
   }
 
   async function history(path) {

@@ -16,6 +16,7 @@ import { interventions, journal, line, messages } from "./facts.js";
 import { debts, questions } from "./debts.js";
 import { cost } from "./cost.js";
 import { runs } from "./runs.js";
+import { prose } from "./markdown.js";
 
 const VIEWS = {
   organization: ["Organization", organization],
@@ -386,6 +387,7 @@ const KEYS = [
   ["m", "write to the agent that is open"],
   ["p", "pause or unpause the run"],
   ["+ - 0", "zoom, and show all"],
+  ["t", "texts as they were written, or with their Markdown drawn"],
   ["d", "light or dark"],
 ];
 
@@ -415,6 +417,14 @@ document.addEventListener("keydown", (event) => {
     },
     m: () => card.focusMessage(),
     d: turn,
+    t: () => {
+      prose.written = !prose.written;
+      notice(prose.written ? "texts as they were written" : "Markdown is drawn");
+      const chosen = app.selected();
+      card.close();
+      mount();
+      if (chosen >= 0) card.open(chosen);
+    },
     p: () => app.live && api.session.scope === "full" && act({ do: app.model.header.status === "paused" ? "unpause" : "pause" }),
   };
   if (acts[event.key]) {

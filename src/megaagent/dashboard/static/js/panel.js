@@ -4,6 +4,7 @@ import { el, button, fill } from "./dom.js";
 import { SIGNS, STATES } from "./model.js";
 import { colours } from "./colours.js";
 import { amount, money, nameOf, percent, plural } from "./words.js";
+import { said } from "./markdown.js";
 import * as api from "./api.js";
 import { confirm } from "./dialogs.js";
 
@@ -128,17 +129,17 @@ export function panel(root, app) {
   function debt(it) {
     return el("li", { class: "box" },
       el("div", { class: "by" }, app.agentLink(it.debtor), "→", app.agentLink(it.creditor), el("span", {}, it.status), it.returns ? el("span", { class: "warn" }, `returned ${it.returns}×`) : null, el("span", {}, `since ${app.time(it.opened)}`)),
-      el("div", { class: "said" }, it.task),
-      it.report ? el("details", {}, el("summary", {}, "report"), el("div", { class: "said" }, it.report)) : null);
+      said(it.task),
+      it.report ? el("details", {}, el("summary", {}, "report"), said(it.report)) : null);
   }
 
   function mail() {
     if (!data.inbox.length) return [el("p", { class: "empty" }, "No unread mail. What it has read is in its conversation.")];
-    return data.inbox.map((message) => el("div", { class: "box" }, el("div", { class: "by" }, app.agentLink(message.sender), el("span", {}, message.kind)), el("div", { class: "said" }, message.text)));
+    return data.inbox.map((message) => el("div", { class: "box" }, el("div", { class: "by" }, app.agentLink(message.sender), el("span", {}, message.kind)), said(message.text)));
   }
 
   function role() {
-    return [el("h3", {}, "Role, as its recruiter wrote it"), el("div", { class: "said" }, data.prompt || "none")];
+    return [el("h3", {}, "Role, as its recruiter wrote it"), said(data.prompt || "none")];
   }
 
   async function conversation(before = undefined) {
@@ -159,10 +160,13 @@ export function panel(root, app) {
   function turn(message) {
     return el("div", { class: `turn ${message.role}` },
       el("div", { class: "by" }, message.role),
-      message.reasoning ? el("details", {}, el("summary", { class: "soft" }, "thinking"), el("div", { class: "said soft" }, message.reasoning)) : null,
-      message.text ? (message.text.length > 900 ? el("details", {}, el("summary", {}, `${message.text.slice(0, 200)}…`), el("div", { class: "said" }, message.text)) : el("div", { class: "said" }, message.text)) : null,
+      message.reasoning ? el("details", {}, el("summary", { class: "soft" }, "thinking"), said(message.reasoning, "soft")) : null,
+      message.text ? (message.text.length > 900 ? el("details", {}, el("summary", {}, `${message.text.slice(0, 200)}…`), words(message)) : words(message)) : null,
       message.calls.map((call) => el("details", {}, el("summary", {}, el("code", {}, call.name), el("span", { class: "soft" }, ` ${call.arguments.slice(0, 70)}`)), el("pre", { class: "clip" }, pretty(call.arguments)))));
   }
+
+  // What a tool answered is a file or what a program wrote: never prose.
+  const words = (message) => (message.role === "tool" ? el("div", { class: "said" }, message.text) : said(message.text));
 
   async function facts() {
     const id = shown;
