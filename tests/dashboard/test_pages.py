@@ -183,7 +183,8 @@ async def test_costs_add_up(told: Visitor) -> None:
         ("sim:made", 1.0, 2, 800)
     ]
     assert {row["name"]: row["cost"] for row in costs["subtrees"]} == {"ben": 0.75, "ann": 0.25, "boss alone": 0.0}
-    assert costs["tools"] == [{"name": "write_file", "calls": 2, "refused": 1}]
+    assert costs["tools"][0] == {"name": "write_file", "calls": 2, "refused": 1, "cost": 1.0}
+    assert {row["name"]: row["cost"] for row in costs["stages"]} == {"planning": 0.0, "solving": 1.0, "merging": 0.0}
     header = (await told.get(f"{told.api}/organization"))["header"]
     assert header["cost"] == 1.0 and header["calls"] == 1 and header["reserved"] == 0.5
 

@@ -1,47 +1,20 @@
-"""Where the money went: by tier, purpose, model, tool and subtree, and what of it was for nothing."""
+"""Where the money went: by stage, tier, purpose, model, tool and subtree, and what of it was for nothing."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from megaagent import events as ev
-from megaagent.events import BOSS, Record, name_of
+from megaagent.errors import RunError
+from megaagent.events import BOSS, AgentId, CallId, Record, name_of
+from megaagent.readings.account import Account
 from megaagent.readings.overview import Overview
+from megaagent.readings.stages import Stages
+from megaagent.readings.waste import Waste
 
-
-class Account:
-    """Calls, tokens and dollars of one kind of thing."""
-
-    __slots__ = ("cached", "calls", "completion", "cost", "prompt", "seconds")
-
-    def __init__(self) -> None:
-        self.calls = self.prompt = self.completion = self.cached = 0
-        self.cost = self.seconds = 0.0
-
-    def add(self, answer: ev.ModelAnswered) -> None:
-        self.calls += 1
-        self.prompt += answer.usage.prompt
-        self.completion += answer.usage.completion
-        self.cached += answer.usage.cached
-        self.cost += answer.cost or 0.0
-        self.seconds += answer.seconds
-
-    def take_over(self, other: Account) -> None:
-        """Add what another one has."""
-        for field in self.__slots__:
-            setattr(self, field, getattr(self, field) + getattr(other, field))
-
-    def told(self, name: str) -> dict[str, Any]:
-        return {
-            "name": name,
-            "calls": self.calls,
-            "prompt": self.prompt,
-            "completion": self.completion,
-            "cached": self.cached,
-            "cost": round(self.cost, 6),
-            "seconds": round(self.seconds, 2),
-        }
+NO_TOOL: Final = "(text alone)"  # an answer without any call
+MOST_GROUPS: Final = 2_000
 
 
 class Costs:
@@ -51,59 +24,86 @@ class Costs:
         self._models: dict[str, Account] = {}
         self._purposes: dict[str, Account] = {}
         self._tiers: dict[str, Account] = {}
+        self._stages = Stages()
         self._tools: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
-        self._asked: dict[str, tuple[str, str]] = {}  # call in flight -> purpose, model
-        self._faults: Counter[str] = Counter()
+        self._paid: dict[str, float] = {}  # by tool: the cost of an answer is shared among its calls
+        self._asked: dict[CallId, ev.CallIntended] = {}  # in flight
+        self._waste = Waste()
 
     def take_in(self, record: Record, overview: Overview) -> None:
+        """Fold one fact, which the overview has folded already."""
+        self._waste.take_in(record)
+        self._stages.take_in(record)
         match record.event:
-            case ev.CallIntended(call=call, purpose=purpose, model=model):
-                self._asked[call] = purpose, model
+            case ev.CallIntended(call=call) as asked:
+                self._asked[call] = asked
             case ev.ModelAnswered() as answer:
-                purpose, model = self._asked.pop(answer.call, ("step", answer.model))
-                member = overview.state.members.get(record.agent)
-                tier = member.tier if member is not None else "judge"
-                for table, key in ((self._models, model), (self._purposes, purpose), (self._tiers, tier)):
-                    table.setdefault(key, Account()).add(answer)
-            case ev.CallFailed(call=call, fault=fault):
+                self._answered(record.agent, answer, overview)
+            case ev.CallFailed(call=call):
                 self._asked.pop(call, None)
-                self._faults[f"failed: {fault}"] += 1
-            case ev.CallRetried(fault=fault):
-                self._faults[f"retried: {fault}"] += 1
             case ev.ToolReturned(tool=tool, ok=ok):
                 self._tools[tool] += 1
                 self._refused[tool] += not ok
             case _:
                 pass
 
-    def told(self, overview: Overview) -> dict[str, Any]:
-        """All tables."""
+    def told(self, overview: Overview, root: AgentId = BOSS) -> dict[str, Any]:
+        """All tables.
+
+        Args:
+            root: whose groups are told one by one as subtrees.
+
+        Raises:
+            RunError: no agent is called so.
+        """
         state = overview.state
-        thrown = [
-            member for member in state.members.values() if overview.traits[member.id].settled in ("dropped", "failed")
-        ]
+        thrown = [id for id, trait in overview.traits.items() if trait.settled in ("dropped", "failed")]
         return {
             "models": _told(self._models),
             "purposes": _told(self._purposes),
             "tiers": _told(self._tiers),
+            "stages": self._stages.told(),
             "tools": [
-                {"name": tool, "calls": count, "refused": self._refused[tool]}
-                for tool, count in self._tools.most_common(60)
+                {
+                    "name": tool,
+                    "calls": self._tools[tool],
+                    "refused": self._refused[tool],
+                    "cost": round(self._paid.get(tool, 0.0), 6),
+                }
+                for tool in sorted(self._tools.keys() | self._paid.keys(), key=self._rank)[:60]
             ],
-            "faults": [{"name": name, "count": count} for name, count in self._faults.most_common()],
-            "discarded": {"agents": len(thrown), "cost": round(sum(member.cost for member in thrown), 6)},
+            "faults": self._waste.faults(),
+            "waste": self._waste.told(state, thrown),
             "returned": sum(debt.returns for debt in state.debts.values()),
-            "subtrees": self._subtrees(overview),
+            "subtrees": self._subtrees(overview, root),
             "spending": [(round(time, 2), round(cost, 6)) for time, cost in overview.spending],
         }
 
-    def _subtrees(self, overview: Overview) -> list[dict[str, Any]]:
-        """The boss's own work, and the groups right below it, the dearest first."""
+    def _answered(self, agent: AgentId, answer: ev.ModelAnswered, overview: Overview) -> None:
+        asked = self._asked.pop(answer.call, None) or ev.CallIntended(answer.call, "step", answer.model, "")
+        member = overview.state.members.get(agent)
+        for table, key in (
+            (self._models, asked.model),
+            (self._purposes, asked.purpose),
+            (self._tiers, member.tier if member is not None else "judge"),
+        ):
+            table.setdefault(key, Account()).add(answer)
+        names = [call.name for call in answer.calls] or [NO_TOOL]
+        for name in names:
+            self._paid[name] = self._paid.get(name, 0.0) + (answer.cost or 0.0) / len(names)
+
+    def _rank(self, tool: str) -> tuple[float, int, str]:
+        return -self._paid.get(tool, 0.0), -self._tools[tool], tool
+
+    def _subtrees(self, overview: Overview, root: AgentId) -> list[dict[str, Any]]:
+        """An agent's own work, and the groups right below it, the dearest first."""
         state = overview.state
-        boss = state.members.get(BOSS)
+        boss = state.members.get(state.names.get(root, root))
         if boss is None:
-            return []
+            if root == BOSS:
+                return []
+            raise RunError(f"no agent {root!r} is in this run")
         rows = [
             {
                 "id": id,
@@ -117,15 +117,15 @@ class Costs:
             for id in boss.group
         ]
         own = {
-            "id": BOSS,
-            "name": "boss alone",
+            "id": boss.id,
+            "name": f"{name_of(boss.id)} alone",
             "agents": 1,
             "calls": boss.step,
             "failures": boss.failures,
             "tokens": boss.usage.prompt + boss.usage.completion,
             "cost": round(boss.cost, 6),
         }
-        return sorted([own, *rows], key=lambda row: -float(row["cost"]))[:200]
+        return sorted([own, *rows], key=lambda row: -float(row["cost"]))[:MOST_GROUPS]
 
 
 def _told(table: dict[str, Account]) -> list[dict[str, Any]]:

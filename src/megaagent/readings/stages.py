@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from megaagent import events as ev
 from megaagent.events import AgentId, CallId, Record, superior_of
-from megaagent.readings.costs import Account
+from megaagent.readings.account import Account
 
 STAGES: Final = ("planning", "solving", "merging")
 SHARING_OUT: Final = ("add_agent", "assign")
