@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "megaagent"
 
 # Lowest first. Rooms of one layer are strangers to each other.
 LAYERS: list[set[str]] = [
-    {"errors", "events", "clock", "redaction"},
+    {"errors", "events", "clock", "redaction", "collector"},
     {"journal", "workspace", "sandboxes", "models"},
     {"runtimes"},
     {"tools"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import subprocess
 from pathlib import Path
@@ -29,7 +30,9 @@ from megaagent.models.script import (
     write_file,
 )
 from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
+from megaagent.organization.engine import Organization
 from megaagent.settings import changed
+from megaagent.testing import rehearse
 
 ANN = (
     "You are ann. Write part.txt; you work alone and write nothing else. When part.txt is there you are done: hand in "
@@ -359,3 +362,15 @@ def _sleepers() -> set[int]:
         if b"stubborn.py" in line or b"time.sleep(600)" in line:
             found.add(int(path.parent.name))
     return found
+
+
+def test_a_run_that_is_over_leaves_nothing_in_memory(tmp_path: Path):
+    def engines() -> int:
+        gc.collect()
+        return sum(isinstance(each, Organization) for each in gc.get_objects())
+
+    before, thresholds = engines(), gc.get_threshold()
+    quick(tmp_path)
+    rehearse(Script({"boss": boss, "ann": ann}), "Two small files.")
+    assert engines() == before
+    assert gc.get_threshold() == thresholds

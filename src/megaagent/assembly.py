@@ -16,7 +16,7 @@ from megaagent import events as ev
 from megaagent.agent.prompts import Prompts
 from megaagent.clock import Clock
 from megaagent.disk import Disk
-from megaagent.events import BOSS, ENGINE, AgentId, Fact, Struct, Tier
+from megaagent.events import BOSS, ENGINE, AgentId, Fact, Tier
 from megaagent.journal import Journal
 from megaagent.models.breaker import Breaker
 from megaagent.models.gate import Gate
@@ -45,8 +45,10 @@ from megaagent.tools import desk as desks
 from megaagent.workspace import Queue, Workspace
 
 
-class Parts(Struct, frozen=True):
+class Parts(msgspec.Struct, frozen=True):
     """What an engine is made of.
+
+    Unlike facts, it is looked at by the collector: its parts refer to each other in circles.
 
     Attributes:
         voices, gates: the models by tier, and who may call each now.

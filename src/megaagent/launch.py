@@ -19,6 +19,7 @@ from megaagent.agent.prompts import Prompts
 from megaagent.assembly import Parts, assemble, first_facts
 from megaagent.choice import Adapters, check_price, is_simulated, open_models, voice_of, voices_of
 from megaagent.clock import Clock, WallClock
+from megaagent.collector import rarely_collecting
 from megaagent.control import Control, ControlServer
 from megaagent.disk import Disk, PatientRuntime, no_beginning
 from megaagent.errors import ConfigurationError, RunError
@@ -187,6 +188,7 @@ async def enter(
     Args:
         state: what has been folded already; the facts after it are taken in.
     """
+    stack.enter_context(rarely_collecting())
     found = await probe(Level[settings.sandbox.level.upper()])
     with no_beginning():
         scratch = Path(tempfile.mkdtemp(prefix="megaagent-"))

@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+import msgspec
+
 from megaagent.errors import ConfigurationError
 from megaagent.events import Struct
 from megaagent.models.chat import Quirks
@@ -35,7 +37,7 @@ class Provider(Struct, frozen=True):
     quirks: Quirks = Quirks()
 
 
-class Opening(Struct, frozen=True):
+class Opening(msgspec.Struct, frozen=True):
     """All that is known when a model is opened; `key` and `base_url` are those that will be used."""
 
     provider: Provider

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from megaagent.errors import ConfigurationError, ModelError
 from megaagent.events import Usage, storable
@@ -18,6 +19,7 @@ from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.models.faults import Secrets, error_inside, error_of_answer
 from megaagent.models.limits import Limits, read_limits
 from megaagent.models.network import NetworkSettings
+from megaagent.models.patience import Patience
 from megaagent.models.sse import EventStream
 from megaagent.models.tokens import request_tokens, text_tokens
 from megaagent.redaction import passwords_in
@@ -53,6 +55,7 @@ class OpenAIModel:
     ):
         quirks = quirks or Quirks()
         self._url, self._host = _endpoint(base_url)
+        self._target = URL(self._url)  # read once
         self._headers = {
             "Content-Type": "application/json",
             "Accept": "text/event-stream" if stream else "application/json",
@@ -92,48 +95,32 @@ class OpenAIModel:
 
     async def _exchange(self, request: ModelRequest, body: bytes, answer: Answer) -> ModelResponse:
         """Send the request and collect the answer."""
-        async with self._deadline(request.deadline) as still_alive, self._post(body) as reply:
-            if self._limits and (limits := read_limits(reply.headers)):
-                self._limits(limits)
-            chunks = self._chunks(reply, still_alive)
-            if reply.status != 200:
-                raise error_of_answer(reply.status, reply.headers, await _joined(chunks), self._secrets)
-            try:
-                whole = await self._read(reply, chunks, answer)
-                return answer.response(whole=whole)
-            except ModelError as error:
-                raise _maybe_paid(error) from None
+        with Patience(self._host, request.deadline, self._settings.stall) as patience:
+            async with self._post(body) as reply:
+                if self._limits and (limits := read_limits(reply.headers)):
+                    self._limits(limits)
+                pieces = _Pieces(reply, patience, self._settings.answer_bytes, self._host)
+                if reply.status != 200:
+                    raise error_of_answer(reply.status, reply.headers, await pieces.joined(), self._secrets)
+                try:
+                    return answer.response(whole=await self._read(reply, pieces, answer))
+                except ModelError as error:
+                    raise _maybe_paid(error) from None
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
 
-    @asynccontextmanager
-    async def _deadline(self, seconds: float) -> AsyncGenerator[Callable[[], None]]:
-        """Ends what is inside after `seconds`, or when it has not called the given function for the stall time."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        stall = self._settings.stall
-        limit = asyncio.timeout_at(end)
-        try:
-            async with limit:
-                yield lambda: limit.reschedule(min(end, loop.time() + stall))
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            late = loop.time() >= end
-            what = f"no whole answer within {seconds:g} s" if late else f"nothing came for {stall:g} s within an answer"
-            raise _maybe_paid(ModelError("timeout", f"{self._host}: {what}")) from None
-
     def _post(self, body: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         # No redirects: one would take the key and the conversation to another place.
-        return self._open().post(self._url, data=body, headers=self._headers, allow_redirects=False)
+        return self._open().post(self._target, data=body, allow_redirects=False)
 
     def _open(self) -> aiohttp.ClientSession:
         """The one session, made inside the loop that uses it."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
+                headers=self._headers,
                 connector=aiohttp.TCPConnector(limit=self._settings.connections),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -141,32 +128,24 @@ class OpenAIModel:
             )
         return self._session
 
-    async def _chunks(self, reply: aiohttp.ClientResponse, still_alive: Callable[[], None]) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in reply.content.iter_any():
-            still_alive()
-            size += len(chunk)
-            if size > self._settings.answer_bytes:
-                raise ModelError("broken", f"{self._host}: an answer of over {self._settings.answer_bytes} bytes")
-            yield chunk
-
-    async def _read(self, reply: aiohttp.ClientResponse, chunks: AsyncIterator[bytes], answer: Answer) -> bool:
+    async def _read(self, reply: aiohttp.ClientResponse, pieces: _Pieces, answer: Answer) -> bool:
         """Collect the answer, by what came and not by what was asked; returns whether its end was seen."""
-        if reply.content_type == "text/event-stream":
-            return await self._read_stream(chunks, answer)
-        body = await _joined(chunks)
-        if reply.content_type == "text/html" or body.lstrip()[:1] == b"<":
+        kind = reply.content_type
+        if kind == "text/event-stream":
+            return await self._read_stream(pieces, answer)
+        body = await pieces.joined()
+        if kind == "text/html" or body.lstrip()[:1] == b"<":
             text = storable(self._secrets.hide(body[:4096].decode("utf-8", "replace")))[:120]
             raise ModelError("broken", f"{self._host} sent a web page; is the base URL right? {text!r}", status=200)
         self._take(body, answer)
         return True
 
-    async def _read_stream(self, chunks: AsyncIterator[bytes], answer: Answer) -> bool:
+    async def _read_stream(self, pieces: _Pieces, answer: Answer) -> bool:
         stream = EventStream()
-        async for chunk in chunks:
-            for data in stream.feed(chunk):
+        while piece := await pieces.next():
+            for data in stream.feed(piece):
                 if data.startswith(b"[DONE]"):
-                    await _drain(chunks)
+                    await pieces.drain()
                     return True
                 self._take(data, answer)
         for data in stream.finish():
@@ -184,16 +163,37 @@ class OpenAIModel:
         return self._secrets.hide(str(error) or type(error).__name__)[:300]
 
 
-async def _joined(chunks: AsyncIterator[bytes]) -> bytes:
-    return b"".join([chunk async for chunk in chunks])
+class _Pieces:
+    """The body of an answer as it comes, bounded."""
 
+    def __init__(self, reply: aiohttp.ClientResponse, patience: Patience, most: int, host: str):
+        self._content = reply.content
+        self._patience = patience
+        self._left = self._most = most
+        self._host = host
 
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read the end of a body whose content is known, so that its connection can be used again; not for long."""
-    with suppress(TimeoutError, aiohttp.ClientError):
-        async with asyncio.timeout(0.5):
-            async for _ in chunks:
-                pass
+    async def next(self) -> bytes:
+        """What has come since; empty at the end."""
+        piece = await self._content.readany()
+        self._patience.heard()
+        self._left -= len(piece)
+        if self._left < 0:
+            raise ModelError("broken", f"{self._host}: an answer of over {self._most} bytes")
+        return piece
+
+    async def joined(self) -> bytes:
+        """All that is left."""
+        pieces: list[bytes] = []
+        while piece := await self.next():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def drain(self) -> None:
+        """Read the end of a body whose content is known, so that its connection can be used again; not for long."""
+        with suppress(TimeoutError, aiohttp.ClientError):
+            async with asyncio.timeout(0.5):
+                while await self.next():
+                    pass
 
 
 _TIMES_THE_LIMIT: Final = 10  # times the allowed output, beyond which no count of an answer is believed
