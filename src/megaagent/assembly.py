@@ -20,6 +20,7 @@ from megaagent.events import BOSS, ENGINE, AgentId, Fact, Tier
 from megaagent.journal import Journal
 from megaagent.models.breaker import Breaker
 from megaagent.models.gate import Gate
+from megaagent.organization.approvals import Approvals
 from megaagent.organization.budget import Ledger
 from megaagent.organization.contexts import Contexts
 from megaagent.organization.engine import Organization
@@ -40,7 +41,7 @@ from megaagent.organization.work import Work
 from megaagent.runtimes.contract import Handle, Runtime
 from megaagent.sandboxes.contract import Execution, Process, Program
 from megaagent.settings import Settings
-from megaagent.tools import Tool, toolbox
+from megaagent.tools import Tool, rules, toolbox
 from megaagent.tools import desk as desks
 from megaagent.workspace import Queue, Workspace
 
@@ -77,7 +78,7 @@ class Parts(msgspec.Struct, frozen=True):
     fallbacks: Sequence[Voice] = ()
 
 
-def assemble(parts: Parts) -> tuple[Organization, Questions]:
+def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
     """An organization ready to live, with the state that the journal tells so far.
 
     Raises:
@@ -88,6 +89,7 @@ def assemble(parts: Parts) -> tuple[Organization, Questions]:
     reader = journal.reader()
     state = folded(reader, parts.state)
     boxed = toolbox(parts.tools)
+    rules.check(settings.tools, boxed.names)
     prompts = Prompts(Path(settings.prompts) if settings.prompts else None)
     organization = Organization(state, limits, clock, journal.append, journal.epoch, attended=settings.attended)
     ledger = Ledger(state, settings.budget, limits.subtree_spend)
@@ -115,6 +117,7 @@ def assemble(parts: Parts) -> tuple[Organization, Questions]:
         packages=settings.sandbox.packages,
     )
     questions = Questions(settings.attended, limits.question_minutes)
+    approvals = Approvals(settings.tools, settings.attended, state, organization.append, clock.now)
     names = Names(state)
     blocking = run_inline if parts.inline else parts.disk.patiently if parts.disk else asyncio.to_thread
     writes = Queue(workspace, blocking)
@@ -134,7 +137,9 @@ def assemble(parts: Parts) -> tuple[Organization, Questions]:
         bounded = Program(program.command, program.stdin, settings.sandbox.limits, program.packages)
         return Trial(await parts.runtime.start(bounded, revision))
 
-    steps = Steps(state, contexts, voices, boxed, desk, limits, organization.append, clock.now, organization.new_id)
+    steps = Steps(
+        state, contexts, voices, boxed, approvals, desk, limits, organization.append, clock.now, organization.new_id
+    )
     verification = Verification(
         state,
         voices,
@@ -149,7 +154,7 @@ def assemble(parts: Parts) -> tuple[Organization, Questions]:
     )
     organization.furnish(contexts, voices, steps, programs, verification, ledger)
     journal.listen(organization.take_in)
-    return organization, questions
+    return organization, questions, approvals
 
 
 def first_facts(

@@ -19,7 +19,8 @@ from msgspec.structs import replace
 
 from megaagent import events as ev
 from megaagent.errors import RunError
-from megaagent.events import BOSS, ENGINE, PERSON, Fact, Message, Struct, lineage, name_of, storable
+from megaagent.events import BOSS, ENGINE, PERSON, Fact, Message, Ruling, Struct, lineage, name_of, storable
+from megaagent.organization.approvals import Approvals
 from megaagent.organization.cutting import SPENDING
 from megaagent.organization.engine import Organization
 from megaagent.organization.folds import SPENT_UP
@@ -31,9 +32,9 @@ NAMED = 50  # agents that an error names
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked of a run; `target` is an agent's name (of its subtree, when not empty) or a question's id."""
+    """What is asked of a run; `target` is an agent's name (of its subtree) or the id of a question or an approval."""
 
-    do: Literal["pause", "unpause", "stop", "send", "answer", "budget", "status"]
+    do: Literal["pause", "unpause", "stop", "send", "answer", "approve", "refuse", "budget", "status"]
     target: str = ""
     text: str = ""
     cost: float | None = None
@@ -56,9 +57,10 @@ class Control:
     Every call that changes something is a fact (`HumanSpoke`) besides its effect.
     """
 
-    def __init__(self, organization: Organization, questions: Questions):
+    def __init__(self, organization: Organization, questions: Questions, approvals: Approvals):
         self._organization = organization
         self._questions = questions
+        self._approvals = approvals
         self._stopping = asyncio.Lock()
 
     async def pause(self, reason: str = "", agent: str = "") -> str:
@@ -157,6 +159,28 @@ class Control:
         await self._record(action="answer", text=text)
         return "answered"
 
+    async def approve(self, id: str = "", remark: str = "") -> str:
+        """Let a call be made that waits for it; `state.run.approvals` lists those that do.
+
+        Args:
+            id: of the approval, or the name of the agent that waits; the only open one when not given.
+            remark: for the agent.
+
+        Raises:
+            RunError: no such approval is open, or several are.
+        """
+        return await self._rule(id, "approve", remark)
+
+    async def refuse(self, id: str = "", remark: str = "") -> str:
+        """Do not let a call be made that waits for approval; takes what `approve` takes."""
+        return await self._rule(id, "refuse", remark)
+
+    async def _rule(self, id: str, ruling: Ruling, remark: str) -> str:
+        self._check_going_on()
+        asked = self._approvals.find(id)
+        await self._approvals.answer(asked.id, ruling, remark.strip())
+        return f"{'approved' if ruling == 'approve' else 'refused'}: {asked.tool} of {name_of(asked.agent)}"
+
     async def raise_budget(
         self,
         cost: float | None = None,
@@ -224,7 +248,8 @@ class Control:
     def status(self) -> str:
         """One line on how the run stands."""
         run = self._organization.state.run
-        return f"{run.paused or run.status}: {run.agents} agents, {run.steps} steps, ${run.cost:.4f}"
+        waits = f", {_count(len(run.approvals), 'approval')} open" if run.approvals else ""
+        return f"{run.paused or run.status}: {run.agents} agents, {run.steps} steps, ${run.cost:.4f}{waits}"
 
     async def do(self, request: Request) -> Answer:
         """Carry out a request that came from outside."""
@@ -246,6 +271,10 @@ class Control:
                 return await self.send(request.target, request.text)
             case "answer":
                 return await self.answer(request.target, request.text)
+            case "approve":
+                return await self.approve(request.target, request.text)
+            case "refuse":
+                return await self.refuse(request.target, request.text)
             case "budget":
                 return await self.raise_budget(
                     request.cost, request.tokens, request.seconds, request.steps, request.disk, request.target

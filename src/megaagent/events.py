@@ -29,6 +29,7 @@ VERIFIER: AgentId = "verifier:"
 Tier = Literal["boss", "admin", "worker", "judge", "summarizer"]
 Status = Literal["completed", "exhausted", "stopped", "failed", "stalled", "paused"]
 Verdict = Literal["accept", "return", "drop"]
+Ruling = Literal["approve", "refuse"]
 MessageKind = Literal["talk", "assignment", "review", "report", "notice", "person"]
 
 
@@ -524,6 +525,46 @@ class QuestionAnswered(Event, frozen=True):
     by: Literal["person", "engine"]
 
 
+class ApprovalAsked(Event, frozen=True):
+    """A call waits for a person's word, since the settings say so. Nothing of it has been done.
+
+    Attributes:
+        id: `<agent>#<step>.<index of the call>`; what a change of a server's tools waits for begins with `mcp:`.
+        arguments: as JSON, canonical: what will be done if it is approved, exactly.
+        effect: what it would touch (files, commands, receivers), in the engine's words and never in the agent's.
+        rule: the setting that asks for approval.
+        unanswered: what holds when nobody has answered by the time `until` of the run's clock.
+    """
+
+    id: str
+    tool: str
+    arguments: Body = "{}"
+    effect: tuple[str, ...] = ()
+    rule: str = ""
+    until: float = 0.0
+    unanswered: Ruling = "refuse"
+
+
+class ApprovalAnswered(Event, frozen=True):
+    """The call may be made, or not; by the engine when nobody was there or nobody answered in time.
+
+    Attributes:
+        remark: for the agent.
+    """
+
+    id: str
+    ruling: Ruling
+    remark: Body = ""
+    by: Literal["person", "engine"] = "person"
+
+
+class ToolBegun(Event, frozen=True):
+    """A call whose effects the engine cannot look up is about to be made: without its result its outcome is unknown."""
+
+    index: int
+    tool: str
+
+
 class HumanSpoke(Event, frozen=True):
     """A person acted on the run: what was asked of the engine, in words."""
 
@@ -594,6 +635,9 @@ AnyEvent = Union[
     QuestionAnswered,
     HumanSpoke,
     BudgetRaised,
+    ApprovalAsked,
+    ApprovalAnswered,
+    ToolBegun,
 ]
 
 

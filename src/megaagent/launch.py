@@ -37,6 +37,7 @@ from megaagent.sandboxes import probe
 from megaagent.sandboxes.contract import Level
 from megaagent.settings import Settings, changed
 from megaagent.tools import Tool, toolbox
+from megaagent.tools.rules import check as check_tools
 from megaagent.wish import Scenario, acceptance_of, find_scenario, goal_of, settled
 from megaagent.workspace import Stamp, Workspace
 
@@ -79,7 +80,7 @@ async def start(
     goal = goal_of(goal, chosen)
     models = open_models(settings, environ, models or {})
     check_price(settings)
-    toolbox(tools)
+    check_tools(settings.tools, toolbox(tools).names)
     Prompts(Path(settings.prompts) if settings.prompts else None)
     kept = runs_folder(Path(runs) if runs else None, environ)
     folder = new_folder(kept, chosen.name if chosen else goal, clock.now())
@@ -214,11 +215,11 @@ async def enter(
         fallbacks=tuple(voice_of(name, settings) for name in settings.model.fallbacks),
         state=state,
     )
-    organization, questions = assemble(parts)
+    organization, questions, approvals = assemble(parts)
     keeper = Keeper(organization.state, journal, journal.reader())
     journal.listen(keeper.take_in, watcher=True)
     stack.push_async_callback(keeper.close)
-    control = Control(organization, questions)
+    control = Control(organization, questions, approvals)
     server = ControlServer(control, folder.socket)
     with no_beginning():
         await server.start()

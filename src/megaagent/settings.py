@@ -20,6 +20,7 @@ from megaagent.models.network import NetworkSettings
 from megaagent.models.retry import RetrySettings
 from megaagent.organization.limits import Budget, Limits
 from megaagent.sandboxes.contract import Limits as ProgramLimits
+from megaagent.tools.rules import ToolSettings
 
 
 class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +84,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     gate: GateSettings = GateSettings()
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
+    tools: ToolSettings = ToolSettings()
     durability: Literal["full", "normal", "off"] = "full"
     checks: tuple[str, ...] = ()
     prompts: str | None = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import typing
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.journal.make_golden import kept
 
 from megaagent import events as ev
 from megaagent.clock import WallClock
@@ -21,10 +23,11 @@ from megaagent.journal.reader import SQLiteReader
 from megaagent.journal.schema import MIGRATIONS
 
 GOLDEN = Path(__file__).parent / "golden"
-VERSIONS = [f"v{number}" for number in range(1, len(MIGRATIONS) + 1)]
+NAMES = sorted(path.stem for path in GOLDEN.glob("*.db"))
+FOUND_BY_WORDS = {ev.MessageSent, ev.NoteShared, ev.WorkReported}
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(params=NAMES)
 def golden(request: pytest.FixtureRequest, path: Path) -> Path:
     shutil.copyfile(GOLDEN / f"{request.param}.db", path)
     shutil.copyfile(GOLDEN / f"{request.param}.jsonl", path.with_suffix(".jsonl"))
@@ -36,17 +39,19 @@ def expected(path: Path) -> list[Record]:
     return [msgspec.json.decode(line, type=Record) for line in lines]
 
 
+def test_every_kind_is_in_a_golden_journal_and_every_schema_has_one():
+    assert {kind.__name__ for kind in typing.get_args(ev.AnyEvent)} == kept()
+    assert {f"v{number}" for number in range(1, len(MIGRATIONS) + 1)} == {name.partition("-")[0] for name in NAMES}
+
+
 def test_it_reads_as_it_was_written(golden: Path):
     with closing(open_reader(golden)) as reader:
         records = list(reader.records())
         assert records == expected(golden)
         assert reader.verify().problem == ""
         assert reader.snapshot("state") == (len(records), b"a reading of it all")
-        assert {type(record.event) for record, _ in reader.search("short")} == {
-            ev.MessageSent,
-            ev.NoteShared,
-            ev.WorkReported,
-        }
+        found = {type(record.event) for record, _ in reader.search("short")}
+        assert found == FOUND_BY_WORDS & {type(record.event) for record in records}
 
 
 async def test_a_run_goes_on_in_it(golden: Path):

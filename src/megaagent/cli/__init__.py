@@ -31,6 +31,8 @@ COMMANDS: Final = {
     "repair": "Save what can be saved of a damaged run, in a copy.",
     "send": "Write to an agent of a run that is going on.",
     "answer": "Answer a question that an agent has asked.",
+    "approve": "Let an agent make a call that waits for you.",
+    "refuse": "Do not let an agent make a call that waits for you.",
     "pause": "Let a run begin nothing new.",
     "unpause": "Let a paused run go on.",
     "stop": "End a run; it can be resumed.",

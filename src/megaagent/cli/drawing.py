@@ -75,6 +75,12 @@ def _footer(panorama: Panorama, width: int, glyphs: Glyphs, notice: str) -> list
     for id, question in list(panorama.questions.items())[:2]:
         texts.append(Text(fit(question, width, glyphs), "bold magenta"))
         texts.append(Text(fit(f"  answer with: megaagent answer --question '{clean(id)}' TEXT", width, glyphs)))
+    for id, asked in list(panorama.approvals.items())[:2]:
+        texts.append(Text(fit(asked, width, glyphs), "bold magenta"))
+        texts.append(Text(fit(f"  megaagent approve '{clean(id)}' (or refuse) --remark TEXT", width, glyphs)))
+    if len(panorama.approvals) > 2:
+        more = f"  and {len(panorama.approvals) - 2:,} more wait for approval: megaagent ps"
+        texts.append(Text(fit(more, width, glyphs), "bold magenta"))
     if notice:
         texts.append(Text(fit(notice, width, glyphs), "bold yellow"))
     return texts

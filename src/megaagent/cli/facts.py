@@ -40,6 +40,8 @@ NOTEWORTHY: Final = (
     ev.VerdictGiven,
     ev.QuestionAsked,
     ev.QuestionAnswered,
+    ev.ApprovalAsked,
+    ev.ApprovalAnswered,
     ev.HumanSpoke,
     ev.BudgetRaised,
 )
@@ -170,6 +172,10 @@ def _of_people(event: ev.AnyEvent, glyphs: Glyphs) -> str:
             return f"asks [{id}]{_after(question)}"
         case ev.QuestionAnswered(id=id, text=text, by=by):
             return f"the {by} answered [{id}]{_after(text)}"
+        case ev.ApprovalAsked(id=id, tool=tool, effect=effect):
+            return f"waits for approval of {tool} [{id}]{_after('; '.join(effect))}"
+        case ev.ApprovalAnswered(id=id, ruling=ruling, by=by, remark=remark):
+            return f"the {by} {'approved' if ruling == 'approve' else 'refused'} [{id}]{_after(remark)}"
         case _:
             return ""
 
@@ -194,6 +200,8 @@ def _of_step(event: ev.AnyEvent) -> str:
         case ev.ModelAnswered() as answer:
             acts = ", ".join(act(call) for call in answer.calls)
             return f"{acts or 'said'}{_after(answer.text)} ({answer.usage.prompt + answer.usage.completion:,} tokens)"
+        case ev.ToolBegun(tool=tool):
+            return f"begins {tool}"
         case ev.ToolReturned(tool=tool, text=text, ok=ok):
             return f"{tool} {'answered' if ok else 'refused'}{_after(text)}"
         case ev.AgentCorrected(text=text):

@@ -79,6 +79,7 @@ class Panorama:
         self.interventions = 0
         self.latest: deque[str] = deque(maxlen=LATEST)
         self.questions: dict[str, str] = {}
+        self.approvals: dict[str, str] = {}
         self.max_cost: float | None = None
         self.max_tokens: int | None = None
         self.max_seconds: float | None = None
@@ -125,6 +126,7 @@ class Panorama:
             case ev.RunEnded(status=status):
                 self._active, self._since, self.status = self.elapsed(record.time), None, status
                 self.calls.clear()
+                self.approvals.clear()
             case ev.VerificationOpened(round=number):
                 self.status = f"verifying, round {number}"
             case ev.VerdictGiven(confirmed=confirmed):
@@ -137,12 +139,18 @@ class Panorama:
                 self.questions[id] = f"{name_of(record.agent)} asks: {clean(question)}"
             case ev.QuestionAnswered(id=id):
                 self.questions.pop(id, None)
+            case ev.ApprovalAsked() as asked:
+                what = f"{clean(asked.tool)}: {clean('; '.join(asked.effect))}"
+                self.approvals[asked.id] = f"{name_of(record.agent)} waits for your approval of {what}"
+            case ev.ApprovalAnswered(id=id):
+                self.approvals.pop(id, None)
             case _:
                 pass
 
     def _begin_again(self, time: float) -> None:
         self.status, self.paused, self._since = "working", None, time
         self.calls.clear()
+        self.approvals.clear()
         for row in self.rows.values():
             if row.stand in ("busy", "paused"):
                 self._stand(row, "new", "begins again", time)
@@ -157,6 +165,7 @@ class Panorama:
                 self._change(id, "new", "goes on", record.time)
             case ev.AgentRetired(id=id, reason=reason):
                 row = self.rows.get(id)
+                self.approvals = {key: asked for key, asked in self.approvals.items() if not key.startswith(f"{id}#")}
                 if row is not None and row.stand not in OVER:
                     self._stand(row, row.settled or "dropped", row.settled or f"left: {clean(reason)}", record.time)
             case ev.AssignmentOpened(id=id, debtor=debtor):

@@ -24,7 +24,7 @@ Example:
 Simulated costs are marked with ~."""
 
 PATIENCE = 2.0  # seconds that a running engine is given to answer
-KINDS = (ev.RunStarted, ev.RunEnded, ev.AgentRecruited, ev.ModelAnswered)
+KINDS = (ev.RunStarted, ev.RunEnded, ev.AgentRecruited, ev.ModelAnswered, ev.ApprovalAsked, ev.ApprovalAnswered)
 
 
 class Entry(Struct, frozen=True):
@@ -36,6 +36,7 @@ class Entry(Struct, frozen=True):
     steps: str = ""
     cost: str = ""
     age: str = ""
+    waits: tuple[str, ...] = ()  # for a person's approval
 
 
 def command(runs: Runs = None) -> int:
@@ -52,6 +53,8 @@ def command(runs: Runs = None) -> int:
     for entry in entries:
         figures = f"{entry.agents:>6} {entry.steps:>6} {entry.cost:>9} {entry.age:>6}"
         print(fit(f"{pad(entry.id, wide, glyphs)}  {entry.status:<10}{figures}", 1000, glyphs).rstrip())
+        for line in entry.waits:
+            print(fit(f"  waits for approval {line}", 1000, glyphs))
     return 0
 
 
@@ -76,9 +79,10 @@ async def standing_of(folder: RunFolder) -> str | None:
 
 def _entry(folder: RunFolder, standing: str | None) -> Entry:
     from megaagent.cli.reading import opened
-    from megaagent.cli.words import duration, money
+    from megaagent.cli.words import clean, duration, money
 
     ended, agents, steps, cost, began, simulated = "cut off", 0, 0, 0.0, 0.0, False
+    waits: dict[str, str] = {}
     try:
         with opened(folder) as reader:
             for record in reader.records(kinds=KINDS, bodies=False):
@@ -87,6 +91,11 @@ def _entry(folder: RunFolder, standing: str | None) -> Entry:
                         began, simulated = record.time, record.event.simulated
                     case ev.RunEnded(status=status):
                         ended = status
+                        waits.clear()
+                    case ev.ApprovalAsked(id=id, tool=tool, effect=effect):
+                        waits[id] = clean(f"{id}: {tool}: {'; '.join(effect)}")
+                    case ev.ApprovalAnswered(id=id):
+                        waits.pop(id, None)
                     case ev.AgentRecruited():
                         agents += 1
                     case ev.ModelAnswered():
@@ -98,4 +107,6 @@ def _entry(folder: RunFolder, standing: str | None) -> Entry:
     except RunError:
         return Entry(folder.id, "unreadable")
     shown = f"{'~' if simulated else ''}{money(cost)}"
-    return Entry(folder.id, standing or ended, str(agents), str(steps), shown, duration(time.time() - began))
+    open_ones = tuple(waits.values()) if standing is not None else ()
+    age = duration(time.time() - began)
+    return Entry(folder.id, standing or ended, str(agents), str(steps), shown, age, open_ones)

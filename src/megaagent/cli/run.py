@@ -84,6 +84,14 @@ def command(
         list[str] | None,
         typer.Option("--check", metavar="COMMAND", help="Must exit with 0 on the deliverable; may be given again."),
     ] = None,
+    ask_before: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ask-before",
+            metavar="TOOL",
+            help="Ask you before an agent uses this tool; write_* is a pattern; may be given again.",
+        ),
+    ] = None,
     attended: Annotated[
         bool, typer.Option("--attended", help="You are there: agents may ask you, and a pause waits for you.")
     ] = False,
@@ -111,6 +119,7 @@ def command(
         "model.price": price,
         "simulation.speed": speed,
         "checks": check or None,
+        "tools.ask_before": ask_before or None,
         "attended": attended or None,
     }
     given = [(name, value) for name, value in changes.items() if value is not None]  # an absent option changes nothing

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from megaagent import events as ev
 from megaagent.events import AgentId, Record, name_of, superior_of
 from megaagent.organization import habits as hb
-from megaagent.organization.members import Debt, Member, Purse, Waiting
+from megaagent.organization.members import Approval, Debt, Member, Purse, Waiting
 
 if TYPE_CHECKING:
     from megaagent.organization.state import State
@@ -75,6 +75,7 @@ def _run_resumed(state: State, record: Record, event: ev.RunResumed) -> None:
         resumed=record.time,
         gaps=(),
         spent_up="",
+        approvals=(),
     )
     _begin_again(state)
 
@@ -83,6 +84,9 @@ def _run_resumed(state: State, record: Record, event: ev.RunResumed) -> None:
 def _run_forked(state: State, record: Record, event: ev.RunForked) -> None:
     for call in list(state.calls):  # the parent pays for what it has in flight
         state.release(call.partition("#")[0], call)
+    for member in list(state.members.values()):
+        if member.ruling is not None:  # it was given to the parent
+            state.put(replace(member, ruling=None))
     state.run = replace(
         state.run,
         run=event.run,
@@ -94,6 +98,7 @@ def _run_forked(state: State, record: Record, event: ev.RunForked) -> None:
         resumed=record.time,
         gaps=(),
         spent_up="",
+        approvals=(),
     )
     _begin_again(state)
 
@@ -113,7 +118,7 @@ def _run_unpaused(state: State, record: Record, event: ev.RunUnpaused) -> None:
 def _run_ended(state: State, record: Record, event: ev.RunEnded) -> None:
     run = state.run
     seconds = run.active_seconds + record.time - run.resumed
-    state.run = replace(run, status="ended", ending=event, active_seconds=seconds)
+    state.run = replace(run, status="ended", ending=event, active_seconds=seconds, approvals=())
 
 
 @folds(ev.BudgetRaised)
@@ -156,7 +161,8 @@ def _recruited(state: State, record: Record, event: ev.AgentRecruited) -> None:
 @folds(ev.AgentRetired)
 def _retired(state: State, record: Record, event: ev.AgentRetired) -> None:
     asked = tuple(id for id in state.run.questions if not id.startswith(f"{event.id}#"))
-    state.run = replace(state.run, questions=asked)
+    approvals = tuple(each for each in state.run.approvals if each.agent != event.id)
+    state.run = replace(state.run, questions=asked, approvals=approvals)
     _stop_waiting(state, event.id)
     state.habits[event.id] = hb.NONE
     state.land(event.id, *state.flying.get(event.id, ()))
@@ -313,7 +319,14 @@ def _answered(state: State, record: Record, event: ev.ModelAnswered) -> None:
         returned=0,
         corrections=0 if event.calls else member.corrections,
         failures=0,
+        begun=None,
+        ruling=None,
     )
+
+
+@folds(ev.ToolBegun)
+def _tool_begun(state: State, record: Record, event: ev.ToolBegun) -> None:
+    state.change(record.agent, begun=event.index)
 
 
 @folds(ev.ToolReturned)
@@ -436,6 +449,20 @@ def _question_asked(state: State, record: Record, event: ev.QuestionAsked) -> No
 @folds(ev.QuestionAnswered)
 def _question_answered(state: State, record: Record, event: ev.QuestionAnswered) -> None:
     state.run = replace(state.run, questions=tuple(id for id in state.run.questions if id != event.id))
+
+
+@folds(ev.ApprovalAsked)
+def _approval_asked(state: State, record: Record, event: ev.ApprovalAsked) -> None:
+    asked = Approval(event.id, record.agent, event.tool, event.effect, record.time, event.until, event.unanswered)
+    others = tuple(each for each in state.run.approvals if each.id != event.id)
+    state.run = replace(state.run, approvals=(*others, asked))
+
+
+@folds(ev.ApprovalAnswered)
+def _approval_answered(state: State, record: Record, event: ev.ApprovalAnswered) -> None:
+    left = tuple(each for each in state.run.approvals if each.id != event.id)
+    state.run = replace(state.run, approvals=left)
+    state.change(record.agent, ruling=event)
 
 
 # -- shared by the folds ----------

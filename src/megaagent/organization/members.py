@@ -48,6 +48,18 @@ class Waiting(Struct, frozen=True):
     parked: bool = False
 
 
+class Approval(Struct, frozen=True):
+    """A call that waits for a person's word; the fields are those of `ApprovalAsked`."""
+
+    id: str
+    agent: AgentId
+    tool: str
+    effect: tuple[str, ...]
+    since: float
+    until: float
+    unanswered: ev.Ruling
+
+
 class Purse(Struct, frozen=True):
     """What was set aside for an agent and all below it until its debts are closed; None where nothing was."""
 
@@ -66,6 +78,8 @@ class Member(Struct, frozen=True):
         refusals: refused ends of turn since anything of `refused_state` changed.
         nudges: how often the supervisor woke it since it last got anything done.
         failures: model calls in a row that came to nothing.
+        begun: index of the last call of the answer that was about to be made and that the engine cannot look up.
+        ruling: a person's last word on one of its calls.
     """
 
     id: AgentId
@@ -102,6 +116,9 @@ class Member(Struct, frozen=True):
     cost: float = 0.0
     told: tuple[str, ...] = ()  # budget marks that it has been told of
     purse: Purse | None = None
+    tools: tuple[str, ...] | None = None  # by name or pattern, that its recruiter has left to it; None is all
+    begun: int | None = None
+    ruling: ev.ApprovalAnswered | None = None
 
     @property
     def acting(self) -> bool:
@@ -166,6 +183,7 @@ class RunState(Struct, frozen=True):
     gaps: tuple[str, ...] = ()
     verified: Revision | None = None  # the revision that the last verdict was about
     questions: tuple[str, ...] = ()
+    approvals: tuple[Approval, ...] = ()  # that somebody waits for now, in the order of asking
     open_debts: int = 0
     max_tokens: int | None = None
     max_cost: float | None = None

@@ -12,6 +12,7 @@ from megaagent import events as ev
 from megaagent.agent.conversation import CORRECTION
 from megaagent.errors import ModelError, ToolError
 from megaagent.events import ENGINE, AgentId, Fact, ToolCall, name_of, storable, superior_of
+from megaagent.organization.approvals import Approvals
 from megaagent.organization.budget import Exhausted
 from megaagent.organization.contexts import Contexts
 from megaagent.organization.cutting import cut_off
@@ -52,6 +53,7 @@ class Steps:
         contexts: Contexts,
         voices: Voices,
         toolbox: Toolbox,
+        approvals: Approvals,
         desk: Desk,
         limits: Limits,
         append: Append,
@@ -62,6 +64,7 @@ class Steps:
         self._contexts = contexts
         self._voices = voices
         self._toolbox = toolbox
+        self._approvals = approvals
         self._desk = desk
         self._limits = limits
         self._append = append
@@ -176,7 +179,7 @@ class Steps:
             desk = self._desk(work)
             index = member.returned
             while index < len(answer.calls):
-                unsure = carried_on and index == member.returned
+                unsure = carried_on and index == member.begun
                 index = await self._next_calls(work, desk, answer.calls, index, unsure)
         await work.commit()
 
@@ -186,7 +189,7 @@ class Steps:
         """Answer the call at `index`, with all reads that follow each other side by side; returns the next index.
 
         Args:
-            unsure: an engine that died may have made the call at `index` already.
+            unsure: an engine that died was about to make the call at `index`.
         """
         if work.ended:
             text = "not run: your turn had ended with the call before it."
@@ -197,12 +200,9 @@ class Steps:
             work.record(ev.ToolReturned(index, calls[index].id, calls[index].name, text, ok=False))
             return index + 1
         end = index + 1
-        if self._toolbox.reads(calls[index]):
-            while end < min(len(calls), self._limits.calls) and self._toolbox.reads(calls[end]):
+        if self._goes_along(work.agent, calls[index]):
+            while end < min(len(calls), self._limits.calls) and self._goes_along(work.agent, calls[end]):
                 end += 1
-        if self._toolbox.acts_once(calls[index]):
-            # What came before is recorded first, so that after a crash only this call is the one in doubt.
-            await work.commit()
         work.begin_call(index)
         if end == index + 1:
             results = [await self._answer(work, desk, calls[index], unsure)]
@@ -212,15 +212,26 @@ class Steps:
             work.record(ev.ToolReturned(index + offset, call.id, call.name, text, ok))
         return end
 
+    def _goes_along(self, agent: AgentId, call: ToolCall) -> bool:
+        """Whether the call may be made side by side with others."""
+        return self._toolbox.reads(call) and not self._approvals.asks(agent, call)
+
     async def _answer(self, work: Work, desk: Mapping[type, object], call: ToolCall, unsure: bool) -> tuple[str, bool]:
-        """The result of one call; `unsure` when an engine that died may have made it already."""
+        """The result of one call; `unsure` when an engine that died was about to make it."""
         most = 4 * self._limits.shown  # a conflict shows its texts, each cut already
         try:
             tool = self._toolbox.find(call.name)
-            if unsure and self._toolbox.acts_once(call):
+            if unsure:
                 raise ToolError("the engine was stopped during this call; whether it took effect is unknown.")
+            self._approvals.check_scope(work, call.name)
             self._object(work, call)
-            return cut(storable(await tool.answer(call, desk)), most), True
+            told = await self._approvals.permit(work, tool, call)
+            if self._toolbox.acts_once(call):
+                # With what came before it, so that after a crash only this call is the one in doubt.
+                work.record(ev.ToolBegun(work.call, call.name))
+                if not await work.commit():
+                    raise ToolError("not run: you have left the organization.")
+            return cut(storable(told + await tool.answer(call, desk)), most), True
         except ToolError as error:
             return cut(storable(str(error)), most), False
 

@@ -22,6 +22,8 @@ def weight(event: ev.Event) -> int:
             return ROW + len(output)
         case ev.WorkReported(report=report):
             return ROW + len(report)
+        case ev.ApprovalAsked(arguments=arguments):
+            return ROW + len(arguments)
         case ev.ContextCompacted(summary=summary):
             return ROW + len(summary)
         case _:

@@ -51,12 +51,11 @@ class Work:
             self._blobs.append(blob)
         self.ended = self.ended or any(isinstance(event, ev.TurnEnded) for event in events)
 
-    async def commit(self) -> None:
-        """Put everything recorded so far into the journal, in one transaction."""
+    async def commit(self) -> bool:
+        """Put everything recorded so far into the journal, in one transaction; False when the agent has left."""
         facts, self._facts = self._facts, []
         blobs, self._blobs = self._blobs, []
-        if facts:
-            await self._append(facts, blobs)
+        return not facts or await self._append(facts, blobs) is not False
 
     def new_id(self) -> str:
         """Sender, step, call, and which of the call: the same when the step is carried on after a crash."""

@@ -118,7 +118,7 @@ def rehearse(
             runtime = PlayedRuntime({NAME: model}, play)
             tiers: Collection[Tier] = get_args(Tier)
             await journal.append(first_facts("rehearsal", goal, NAME, True, chosen, workspace.head()))
-            organization, questions = assemble(
+            organization, questions, approvals = assemble(
                 Parts(
                     "rehearsal",
                     chosen,
@@ -135,7 +135,8 @@ def rehearse(
             )
             person = None
             if meanwhile is not None:
-                person = asyncio.ensure_future(meanwhile(Control(organization, questions), organization.state))
+                control = Control(organization, questions, approvals)
+                person = asyncio.ensure_future(meanwhile(control, organization.state))
             ending = await organization.live()
             if person is not None:
                 await person

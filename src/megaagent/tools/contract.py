@@ -137,6 +137,7 @@ class Toolbox:
             double = next(tool.name for tool in tools if tool.name in seen or seen.add(tool.name))
             raise ConfigurationError(f"tool {double!r} is given twice; rename one of them")
         self.specs = tuple(tool.spec for tool in tools)
+        self.names = tuple(self._tools)
 
     def find(self, name: str) -> Tool:
         """The tool of that name.

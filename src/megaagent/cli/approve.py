@@ -1,0 +1,19 @@
+"""megaagent approve: let an agent make a call that waits for a person."""
+
+from __future__ import annotations
+
+from megaagent.cli.options import Runs
+from megaagent.cli.ruling import Remark, Words, rule
+
+HELP = """\b
+Examples:
+  megaagent approve
+  megaagent approve engine --remark "but only once"
+  megaagent approve gobang 'boss/engine#5.0'
+
+What waits is shown by the live view, and by: megaagent ps
+The settings tools.ask_before and tools.approvals say which calls wait."""
+
+
+def command(words: Words = None, remark: Remark = "", runs: Runs = None) -> int:
+    return rule("approve", words, remark, runs)

@@ -1,0 +1,17 @@
+"""megaagent refuse: do not let an agent make a call that waits for a person."""
+
+from __future__ import annotations
+
+from megaagent.cli.options import Runs
+from megaagent.cli.ruling import Remark, Words, rule
+
+HELP = """\b
+Examples:
+  megaagent refuse engine --remark "Use the copy in fixtures/ instead."
+
+What waits is shown by the live view, and by: megaagent ps
+The settings tools.ask_before and tools.approvals say which calls wait."""
+
+
+def command(words: Words = None, remark: Remark = "", runs: Runs = None) -> int:
+    return rule("refuse", words, remark, runs)

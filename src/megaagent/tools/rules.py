@@ -1,0 +1,135 @@
+"""Who may use which tool, and before which calls a person is asked: the settings, and what they say of one agent.
+
+Names of agents are chosen by agents, so a scope never gives: who is below somebody has at most what that one has, and a
+rule that asks for approval holds for everybody below those whom it names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from msgspec import field
+
+from megaagent.errors import ConfigurationError
+from megaagent.events import BOSS, AgentId, Ruling, Struct, lineage, name_of
+
+# Without these an agent could not end its turn, answer its superior or keep its list: they cannot be taken away.
+ALWAYS = ("talk", "change_task_status", "wait", "terminate")
+
+
+class ApprovalRule(Struct, frozen=True, forbid_unknown_fields=True):
+    """Calls before which a person is asked.
+
+    Attributes:
+        tools: by name or pattern, such as `files_*`.
+        agents: who is asked about, by name, path or pattern, with all below them.
+        unanswered: what holds when nobody is there, or nobody answers within `minutes`.
+    """
+
+    tools: tuple[str, ...]
+    agents: tuple[str, ...] = ("*",)
+    unanswered: Ruling = "refuse"
+    minutes: float = 30.0
+
+
+class ToolSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What agents may use, and what a person is asked about first.
+
+    Attributes:
+        ask_before: tools, by name or pattern, before whose calls a person is asked; a short way to say `approvals`.
+        unanswered, minutes: of `ask_before`, as in a rule.
+        approvals: rules; the first that fits a call holds, those of `ask_before` come last.
+        scopes: for tools, by name or pattern, the agents that may use them, by name, path or pattern. Nobody may use
+            what its superior may not, so the boss must be among them; an empty list takes a tool from everybody.
+    """
+
+    ask_before: tuple[str, ...] = ()
+    unanswered: Ruling = "refuse"
+    minutes: float = 30.0
+    approvals: tuple[ApprovalRule, ...] = ()
+    scopes: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    def rules(self) -> tuple[ApprovalRule, ...]:
+        """All rules, in the order in which they hold."""
+        if not self.ask_before:
+            return self.approvals
+        return (*self.approvals, ApprovalRule(self.ask_before, ("*",), self.unanswered, self.minutes))
+
+
+def rule_for(rules: Sequence[ApprovalRule], tool: str, agent: AgentId) -> ApprovalRule | None:
+    """The first rule that asks for approval of a call, if any does."""
+    for rule in rules:
+        if fits(tool, rule.tools) and any(is_meant(id, rule.agents) for id in lineage(agent)):
+            return rule
+    return None
+
+
+def refusal(
+    settings: ToolSettings, narrowed: Callable[[AgentId], Sequence[str] | None], tool: str, agent: AgentId
+) -> str:
+    """Why an agent may not use a tool; nothing when it may.
+
+    Args:
+        narrowed: the tools, by name or pattern, that a recruiter has left to an agent; None is all of its own.
+    """
+    if tool in ALWAYS:
+        return ""
+    for id in reversed(lineage(agent)):
+        whose = "you" if id == agent else f"{name_of(id)}, above you,"
+        for pattern, agents in settings.scopes.items():
+            if fnmatchcase(tool, pattern) and not is_meant(id, agents):
+                return f"the settings of this run keep {tool} from {'you' if id == agent else name_of(id)}"
+        left = narrowed(id)
+        if left is not None and not fits(tool, left):
+            return f"{whose} {'were' if id == agent else 'was'} recruited without {tool}"
+    return ""
+
+
+def fits(tool: str, patterns: Iterable[str]) -> bool:
+    """Whether a tool is named by one of the patterns."""
+    return any(fnmatchcase(tool, pattern) for pattern in patterns)
+
+
+def is_meant(agent: AgentId, patterns: Iterable[str]) -> bool:
+    """Whether an agent is named, by its name or its path, by one of the patterns."""
+    return any(fnmatchcase(agent, pattern) or fnmatchcase(name_of(agent), pattern) for pattern in patterns)
+
+
+def check(settings: ToolSettings, tools: Sequence[str]) -> None:
+    """Refuse settings that name tools that are not there, or that nobody could live with.
+
+    Args:
+        tools: the names of all tools of the run.
+
+    Raises:
+        ConfigurationError: it names the setting and what to do.
+    """
+    for number, rule in enumerate(settings.rules()):
+        where = f"tools.approvals[{number}]" if number < len(settings.approvals) else "tools.ask_before"
+        for pattern in rule.tools:
+            _known(pattern, tools, where)
+        if not rule.tools or not rule.agents:
+            raise ConfigurationError(f"{where} names no {'tool' if not rule.tools else 'agent'}; * stands for all")
+        if not 0 < rule.minutes < math.inf:
+            raise ConfigurationError(f"{where}: minutes must be more than 0 and finite, not {rule.minutes}")
+    for pattern, agents in settings.scopes.items():
+        where = f"tools.scopes.{pattern}"
+        _known(pattern, tools, where)
+        needed = next((tool for tool in ALWAYS if fnmatchcase(tool, pattern)), None)
+        if needed is not None:
+            raise ConfigurationError(f"{where}: {needed} cannot be kept from anybody; no agent can work without it")
+        if agents and not is_meant(BOSS, agents):
+            raise ConfigurationError(
+                f"{where}: nobody may use what its superior may not, so the list must name the boss too, and all "
+                "others above those who are meant; [] takes the tool from everybody"
+            )
+
+
+def _known(pattern: str, tools: Sequence[str], where: str) -> None:
+    if not any(fnmatchcase(tool, pattern) for tool in tools):
+        near = get_close_matches(pattern, tools, n=2, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigurationError(f"{where}: there is no tool {pattern!r}{hint} The tools are: {', '.join(tools)}")

@@ -1,0 +1,187 @@
+"""Calls before which a person is asked, in virtual time (issue of the operator; design §6, People)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from tests.organization.test_debts import boss_of, worker
+
+from megaagent import events as ev
+from megaagent.control import Control, Request
+from megaagent.models.script import Part, Playing, Script, call, read_file, say, write_file
+from megaagent.organization.state import State
+from megaagent.settings import Settings, changed
+from megaagent.testing import Rehearsal, rehearse
+
+Person = Callable[[Control, State], Coroutine[Any, Any, None]]
+
+
+def pay(amount: int, to: str) -> str:
+    """Pay somebody.
+
+    Args:
+        amount: in cents.
+        to: who is paid.
+    """
+    return f"paid {amount} to {to}"
+
+
+def asking(*tools: str, attended: bool = True, **more: Any) -> Settings:
+    return changed(Settings(), {"attended": attended, "tools.ask_before": tools, **more}, "test")
+
+
+async def until_asked(state: State) -> None:
+    while not state.run.approvals:
+        await asyncio.sleep(1)
+
+
+def payer(me: Part) -> Playing:
+    yield say(write_file("a.txt", "a\n"), call("pay", to="ann", amount=5))
+    return me.last.text
+
+
+def played(person: Person | None = None, settings: Settings | None = None) -> Rehearsal:
+    return rehearse(Script({"boss": payer}), settings=settings or asking("pay"), tools=[pay], meanwhile=person)
+
+
+def test_a_call_waits_for_a_person_with_what_came_before_it_recorded():
+    seen: dict[str, Any] = {}
+
+    async def person(control: Control, state: State) -> None:
+        await until_asked(state)
+        seen["commits"], seen["approvals"] = state.run.commits, state.run.approvals
+        seen["status"] = control.status()
+        answer = await control.do(Request("approve", "boss", "but only once"))
+        assert answer.ok and answer.text == "approved: pay of boss"
+        assert not (await control.do(Request("approve", "boss"))).ok
+
+    run = played(person)
+    assert run.ending.text == "[approved by a person: but only once]\npaid 5 to ann"
+    [asked] = run.facts(ev.ApprovalAsked)
+    assert asked.id == "boss#1.1" and asked.rule == "ask before pay"
+    assert json.loads(asked.arguments) == {"amount": 5, "to": "ann"} and asked.arguments.startswith('{"amount"')
+    assert asked.effect == ("calls pay, a tool from outside, which runs with your rights", "amount: 5", "to: ann")
+    assert seen["commits"] == 1 and [each.id for each in seen["approvals"]] == ["boss#1.1"]
+    assert "1 approval open" in seen["status"]
+    assert [fact.action for fact in run.facts(ev.HumanSpoke)] == ["approve"]
+    assert run.state.run.approvals == ()
+    kinds = [type(record.event) for record in run.records]
+    order = [kinds.index(kind) for kind in (ev.FileCommitted, ev.ApprovalAsked, ev.ApprovalAnswered, ev.ToolBegun)]
+    assert order == sorted(order)
+
+
+def test_what_a_person_refuses_is_not_done_and_the_agent_is_told_why():
+    async def person(control: Control, state: State) -> None:
+        await until_asked(state)
+        assert (await control.do(Request("refuse", "", "too much"))).ok
+
+    run = played(person)
+    assert run.ending.text == "Error: pay was not run: a person refused it: too much."
+    assert not run.facts(ev.ToolBegun)
+
+
+@pytest.mark.parametrize(("unanswered", "told"), [("refuse", "nobody answered in time"), ("approve", "paid 5 to ann")])
+def test_nobody_answers_and_the_stated_default_holds(unanswered: str, told: str):
+    rule = {"tools": ["p*"], "unanswered": unanswered, "minutes": 7}
+    run = played(settings=changed(Settings(), {"attended": True, "tools.approvals": [rule]}, "test"))
+    assert told in run.ending.text
+    assert run.seconds >= 7 * 60
+    [answered] = run.facts(ev.ApprovalAnswered)
+    assert (answered.ruling, answered.by) == (unanswered, "engine")
+
+
+@pytest.mark.parametrize("unanswered", ["refuse", "approve"])
+def test_with_nobody_there_the_default_holds_at_once_and_says_so(unanswered: str):
+    run = played(settings=asking("pay", attended=False, **{"tools.unanswered": unanswered}))
+    assert run.seconds < 60
+    [answered] = run.facts(ev.ApprovalAnswered)
+    assert (answered.ruling, answered.by, answered.remark) == (unanswered, "engine", "nobody is there to be asked")
+    assert ("paid" in run.ending.text) == (unanswered == "approve")
+    assert unanswered == "approve" or "nobody is there to be asked" in run.ending.text
+
+
+def test_others_go_on_meanwhile_and_a_rule_holds_for_all_below_whom_it_names():
+    async def person(control: Control, state: State) -> None:
+        await until_asked(state)
+        while not state.members["boss/bob"].handed_in:
+            await asyncio.sleep(1)  # virtual time: if bob were held up, this would never end
+        await control.approve("ann")
+
+    rule = {"tools": ["write_file"], "agents": ["ann"]}
+    settings = changed(Settings(), {"attended": True, "tools.approvals": [rule]}, "test")
+    run = rehearse(Script({"boss": boss_of("ann", "bob")}, default=worker), settings=settings, meanwhile=person)
+    assert run.ending.status == "completed"
+    assert {asked.effect[0].split(":")[0] for asked in run.facts(ev.ApprovalAsked)} == {"writes the file ann.txt"}
+
+
+def test_reads_that_need_approval_are_asked_about_one_by_one():
+    async def person(control: Control, state: State) -> None:
+        for _ in range(2):
+            await until_asked(state)
+            assert len(state.run.approvals) == 1
+            await control.approve()
+
+    def boss(me: Part) -> Playing:
+        yield say(read_file("a.txt"), read_file("b.txt"))
+        return " ".join(result.text for result in me.results)
+
+    run = rehearse(
+        Script({"boss": boss}), settings=asking("read_*"), meanwhile=person, files={"a.txt": "A", "b.txt": "B"}
+    )
+    assert [asked.id for asked in run.facts(ev.ApprovalAsked)] == ["boss#1.0", "boss#1.1"]
+    assert "A" in run.ending.text and "B" in run.ending.text
+
+
+def test_arguments_that_do_not_fit_never_reach_a_person():
+    def boss(me: Part) -> Playing:
+        yield call("pay", to="ann", amount="much")
+        return me.last.text
+
+    run = rehearse(Script({"boss": boss}), settings=asking("pay"), tools=[pay])
+    assert "do not fit" in run.ending.text
+    assert not run.facts(ev.ApprovalAsked)
+
+
+def test_an_agent_that_is_stopped_while_it_waits_does_nothing_and_its_approval_is_gone():
+    paid: list[int] = []
+
+    def spend(amount: int) -> str:
+        """Spend money."""
+        paid.append(amount)
+        return "spent"
+
+    def ann(me: Part) -> Playing:
+        yield call("spend", amount=3)
+        return "spent"
+
+    async def person(control: Control, state: State) -> None:
+        await until_asked(state)
+        await control.stop(agent="ann")
+        assert state.run.approvals == ()
+        assert not (await control.do(Request("approve", "ann"))).ok
+
+    script = Script({"boss": boss_of("ann"), "ann": ann})
+    run = rehearse(script, settings=asking("spend"), tools=[spend], meanwhile=person)
+    assert run.ending.status != "stopped" and paid == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"tools.ask_before": ["run_comand"]}, "no tool 'run_comand'; did you mean run_command"),
+        ({"tools.approvals": [{"tools": []}]}, "names no tool"),
+        ({"tools.approvals": [{"tools": ["*"], "minutes": 0}]}, "minutes must be more than 0"),
+        ({"tools.scopes": {"nothing_*": []}}, "there is no tool 'nothing_*'"),
+        ({"tools.scopes": {"wait": ["boss"]}}, "wait cannot be kept from anybody"),
+        ({"tools.scopes": {"write_file": ["ann"]}}, "must name the boss too"),
+    ],
+)
+def test_settings_that_cannot_hold_are_refused(setting: dict[str, Any], words: str):
+    from megaagent.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError, match=words.replace("*", r"\*")):
+        rehearse(Script({"boss": payer}), settings=changed(Settings(), setting, "test"))
