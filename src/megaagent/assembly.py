@@ -22,6 +22,7 @@ from megaagent.models.breaker import Breaker
 from megaagent.models.gate import Gate
 from megaagent.organization.approvals import Approvals
 from megaagent.organization.budget import Ledger
+from megaagent.organization.by_hand import ByHand
 from megaagent.organization.contexts import Contexts
 from megaagent.organization.engine import Organization
 from megaagent.organization.files import FilesPart
@@ -152,7 +153,8 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
         parts.acceptance,
         start,
     )
-    organization.furnish(contexts, voices, steps, programs, verification, ledger)
+    by_hand = ByHand(workspace, writes, parts.run, limits, organization.append, clock.now, blocking)
+    organization.furnish(contexts, voices, steps, programs, verification, ledger, by_hand)
     journal.listen(organization.take_in)
     return organization, questions, approvals
 

@@ -21,6 +21,7 @@ from megaagent import events as ev
 from megaagent.errors import RunError
 from megaagent.events import BOSS, ENGINE, PERSON, Fact, Message, Ruling, Struct, lineage, name_of, storable
 from megaagent.organization.approvals import Approvals
+from megaagent.organization.by_hand import FileConflict
 from megaagent.organization.cutting import SPENDING
 from megaagent.organization.engine import Organization
 from megaagent.organization.folds import SPENT_UP
@@ -32,9 +33,16 @@ NAMED = 50  # agents that an error names
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked of a run; `target` is an agent's name (of its subtree) or the id of a question or an approval."""
+    """What is asked of a run.
 
-    do: Literal["pause", "unpause", "stop", "send", "answer", "approve", "refuse", "budget", "status"]
+    Attributes:
+        target: an agent's name (of its subtree), the id of a question or an approval, or a file.
+        base: the revision at which the file was seen that is written or removed; empty when it was not there.
+    """
+
+    do: Literal[
+        "pause", "unpause", "stop", "send", "answer", "approve", "refuse", "budget", "write", "remove", "status"
+    ]
     target: str = ""
     text: str = ""
     cost: float | None = None
@@ -42,13 +50,21 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float | None = None
     steps: int | None = None
     disk: int | None = None
+    base: str = ""
 
 
 class Answer(Struct, frozen=True):
-    """What came of it, in words."""
+    """What came of it, in words.
+
+    Attributes:
+        revision, marked: of a file that others had changed in the same place: where to write what settles it, and both
+            texts with Git's conflict markers.
+    """
 
     ok: bool
     text: str
+    revision: str = ""
+    marked: str = ""
 
 
 class Control:
@@ -181,6 +197,19 @@ class Control:
         await self._approvals.answer(asked.id, ruling, remark.strip())
         return f"{'approved' if ruling == 'approve' else 'refused'}: {asked.tool} of {name_of(asked.agent)}"
 
+    async def write(self, path: str, text: str | None, base: str | None = None) -> str:
+        """Change a file of the workspace as a commit by the person, with which agents merge; no text removes it.
+
+        Args:
+            base: the revision at which it was last seen; None when it was not there.
+
+        Raises:
+            FileConflict: it was changed since, in the same place; nothing was written.
+            RunError: the run has ended, or no file can be called so.
+        """
+        self._check_going_on()
+        return await self._organization.by_hand.change(path, text, base)
+
     async def raise_budget(
         self,
         cost: float | None = None,
@@ -255,6 +284,8 @@ class Control:
         """Carry out a request that came from outside."""
         try:
             text = await self._dispatch(replace(request, target=storable(request.target), text=storable(request.text)))
+        except FileConflict as error:
+            return Answer(False, str(error), error.revision, error.marked)
         except RunError as error:
             return Answer(False, str(error))
         return Answer(True, text)
@@ -279,6 +310,9 @@ class Control:
                 return await self.raise_budget(
                     request.cost, request.tokens, request.seconds, request.steps, request.disk, request.target
                 )
+            case "write" | "remove":
+                text = request.text if request.do == "write" else None
+                return await self.write(request.target, text, request.base or None)
             case "status":
                 return self.status()
 

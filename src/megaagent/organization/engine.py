@@ -21,6 +21,7 @@ from megaagent.errors import ModelError
 from megaagent.events import BOSS, ENGINE, AgentId, Fact, Record, Struct, name_of, superior_of
 from megaagent.organization.alarms import Alarms
 from megaagent.organization.budget import Exhausted, Ledger
+from megaagent.organization.by_hand import ByHand
 from megaagent.organization.contexts import Contexts
 from megaagent.organization.cutting import TOLD
 from megaagent.organization.decide import follow_up, notice, priority, retire, runnable, settled, stalled
@@ -106,6 +107,7 @@ class Organization:
         programs: Programs,
         verification: Verification,
         ledger: Ledger,
+        by_hand: ByHand,
     ) -> None:
         """Give it the parts that need it, or each other, to exist."""
         self._contexts = contexts
@@ -114,6 +116,7 @@ class Organization:
         self._programs = programs
         self._verification = verification
         self.ledger = ledger
+        self.by_hand = by_hand
 
     # -- record -------------------------------------------------------------------------------------------------
 
