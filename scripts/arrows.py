@@ -28,6 +28,7 @@ LAYERS: list[set[str]] = [
         *{"choice", "wish", "running", "launch", "fork", "repair", "readings"},
     },
     {"scenarios"},
+    {"evaluation"},
     {"dashboard"},
     {"cli"},
 ]

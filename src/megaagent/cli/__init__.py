@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "budget": "Set new caps of a run that is going on.",
     "patch": "Print what a run changed, as a patch for git apply.",
     "fetch": "Bring a run's result into a Git repository, as a branch.",
+    "eval": "Run the paper's experiments, or score predictions.",
     "serve": "Show the runs in a browser, and steer them there.",
     "serve-sim": "Serve a simulated model at an OpenAI-compatible address.",
 }
