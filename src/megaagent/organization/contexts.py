@@ -66,9 +66,7 @@ class Contexts:
         """Keep the conversations that are in memory up to date; to be called for every committed fact."""
         match record.event:
             case ev.AgentRecruited() as recruited:
-                self._roles[recruited.id] = self._role(recruited)
-                if len(self._roles) > AWAKE:
-                    self._roles.popitem(last=False)
+                self._keep_role(recruited)
                 return
             case ev.CallIntended(purpose="step", mail=ids):
                 self._keep_mail(record.agent, ids)
@@ -190,9 +188,19 @@ class Contexts:
         if role is not None:
             return role
         for record in self._read().records(agent=superior_of(agent) or ENGINE, kinds=[ev.AgentRecruited]):
-            if isinstance(record.event, ev.AgentRecruited) and record.event.id == agent:
-                return self._role(record.event)
-        raise LookupError(f"the recruiting of {agent} is not in the journal")
+            if isinstance(record.event, ev.AgentRecruited):
+                if record.event.id == agent:
+                    role = self._role(record.event)
+                elif record.event.id not in self._conversations:
+                    self._keep_role(record.event)  # one reading serves the whole group
+        if role is None:
+            raise LookupError(f"the recruiting of {agent} is not in the journal")
+        return role
+
+    def _keep_role(self, recruited: ev.AgentRecruited) -> None:
+        self._roles[recruited.id] = self._role(recruited)
+        if len(self._roles) > AWAKE:
+            self._roles.popitem(last=False)
 
     def _role(self, recruited: ev.AgentRecruited) -> ChatMessage:
         template = "boss" if recruited.id == BOSS else "member"

@@ -288,8 +288,10 @@ def _rerouted(state: State, record: Record, event: ev.CallRerouted) -> None:
 
 @folds(ev.ModelAnswered)
 def _answered(state: State, record: Record, event: ev.ModelAnswered) -> None:
-    state.release(record.agent, event.call)
     cost = event.cost or 0.0
+    tokens = event.usage.prompt + event.usage.completion
+    member = state.members.get(record.agent)
+    state.release(record.agent, event.call, answered=(tokens, cost) if member is not None else None)
     run = state.run
     state.run = replace(
         run,
@@ -299,12 +301,7 @@ def _answered(state: State, record: Record, event: ev.ModelAnswered) -> None:
         steps=run.steps + 1,
         simulated=run.simulated or event.model.startswith("sim:"),  # it may be served over HTTP
     )
-    member = state.members.get(record.agent)
-    if member is None:
-        return
-    tokens = event.usage.prompt + event.usage.completion
-    state.count(record.agent, calls=1, tokens=tokens, cost=cost, idle=1)
-    if member.call != event.call:
+    if member is None or member.call != event.call:
         return
     state.habits[record.agent] = hb.answered(state.habits_of(record.agent), event.calls)
     state.change(

@@ -59,10 +59,20 @@ def watch(state: State, touched: Iterable[AgentId], limits: Limits, share_used: 
         facts += _circles(state, member, new_id)
         if member.call is None and not member.pending:
             facts += _repetition(state, member, new_id) or _refusals(state, member, new_id) or _claim(state, member)
-    above = sorted({id for agent in touched for id in lineage(agent) if id in state.members})
+    above = sorted(_above_what_ended(state, touched))
     for agent in above:
         facts = facts or _derailed(state, state.members[agent], limits, new_id)
     return facts or _dear(state, above, share_used) or _subtrees(state, above, limits, new_id)
+
+
+def _above_what_ended(state: State, touched: Iterable[AgentId]) -> set[AgentId]:
+    """The agents that something happened to and all above them; but of a step under way its end is waited for."""
+    above: set[AgentId] = set()
+    for agent in touched:
+        member = state.members.get(agent)
+        if member is not None and member.call is None and not member.pending:
+            above.update(lineage(agent))
+    return above
 
 
 # -- one agent ------------------------------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ def restored(reader: Reader) -> State | None:
     again = State(run=kept.run)
     for name, mapping in mappings.items():
         setattr(again, name, mapping)
+    again.paused.update(id for id, member in again.members.items() if member.paused is not None)
     again.bytes = kept.bytes
     again.position = kept.position
     again.dirty.update(again.members, again.debts)  # the next digest has none of them yet

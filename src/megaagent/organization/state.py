@@ -6,7 +6,7 @@ everything that it does not touch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -43,6 +43,7 @@ class State:
         self.run = run or RunState()
         self.habits: AllHabits = {} if habits is None else habits  # the supervisor's memory; no part of the digest
         self.tallies: MutableMapping[AgentId, Tally] = {} if tallies is None else tallies  # of subtrees
+        self.paused: set[AgentId] = set()  # of the members, those that are
         self.bytes = 0  # about what the run's folder holds, counted before compression
         self.position = 0  # of the newest fact taken in
         self.touched: set[AgentId] = set()  # whose prospects changed; the scheduler takes and clears it
@@ -50,7 +51,7 @@ class State:
 
     def draft(self) -> State:
         """A copy to try facts on; it shares what they do not touch."""
-        return State(
+        draft = State(
             Overlay(self.members),
             Overlay(self.debts),
             Overlay(self.names),
@@ -59,6 +60,8 @@ class State:
             Overlay(self.habits),
             Overlay(self.tallies),
         )
+        draft.paused |= self.paused
+        return draft
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -104,11 +107,7 @@ class State:
         """Whether the run, the agent or anyone above it is paused."""
         if self.run.paused is not None:
             return True
-        for id in lineage(agent):
-            member = self.members.get(id)
-            if member is not None and member.paused is not None:
-                return True
-        return False
+        return bool(self.paused) and not self.paused.isdisjoint(lineage(agent))
 
     def halted_above(self, agent: AgentId) -> bool:
         """Whether the supervisor has paused the agent or anyone above it: then it may never act again."""
@@ -129,10 +128,16 @@ class State:
     def try_facts(self, facts: list[Fact], now: float) -> None:
         """Take in facts that are not in the journal yet (only ever on a draft)."""
         for fact in facts:
-            self.apply(Record(0, 0, now, fact.agent, fact.step, fact.event))
+            fold = FOLDS.get(type(fact.event))
+            if fold is not None:
+                fold(self, Record(0, 0, now, fact.agent, fact.step, fact.event), fact.event)
 
     def put(self, member: Member) -> None:
         self.members[member.id] = member
+        if member.paused is not None:
+            self.paused.add(member.id)
+        elif self.paused:
+            self.paused.discard(member.id)
         self.touched.add(member.id)
         self.dirty.add(member.id)
 
@@ -191,34 +196,50 @@ class State:
         """A call of the agent is in flight from now on."""
         self.calls[call] = (tokens, cost)
         self.flying[agent] = (*self.flying.get(agent, ()), call)
-        self.keep_reserved(agent, tokens, cost, flying=1)
+        self._reserve_of_run(tokens, cost)
+        self.count(agent, reserved=(tokens, cost), flying=1)
 
-    def release(self, agent: AgentId, call: CallId) -> None:
-        """What is reserved for the call is free again."""
+    def release(self, agent: AgentId, call: CallId, *, answered: tuple[int, float] | None = None) -> None:
+        """The call is in flight no more, and what is reserved for it is free again.
+
+        Args:
+            answered: tokens and dollars of its answer, which are counted with it.
+        """
         tokens, cost = self.calls.pop(call, (0, 0.0))
-        self.keep_reserved(agent, -tokens, -cost)
-        self.land(agent, call)
+        self._reserve_of_run(-tokens, -cost)
+        flying = self._landed(agent, (call,))
+        if answered is not None:
+            spent, paid = answered
+            self.count(agent, 1, 0, spent, paid, 1, reserved=(-tokens, -cost), flying=flying)
+        elif tokens or cost or flying:
+            self.count(agent, reserved=(-tokens, -cost), flying=flying)
 
-    def keep_reserved(self, agent: AgentId, tokens: int, cost: float, flying: int = 0) -> None:
-        """Reserve more (or less) for what an agent's call may have cost."""
-        if tokens or cost or flying:
-            run = self.run
-            self.run = replace(
-                run,
-                reserved_tokens=run.reserved_tokens + tokens,
-                reserved_cost=round(run.reserved_cost + cost, 9),
-            )
-            self.count(agent, reserved=(tokens, cost), flying=flying)
+    def keep_reserved(self, agent: AgentId, tokens: int, cost: float) -> None:
+        """Reserve more for what an agent's call may have cost."""
+        if tokens or cost:
+            self._reserve_of_run(tokens, cost)
+            self.count(agent, reserved=(tokens, cost))
 
     def land(self, agent: AgentId, *calls: CallId) -> None:
         """Calls of the agent are in flight no more."""
+        if flying := self._landed(agent, calls):
+            self.count(agent, flying=flying)
+
+    def _landed(self, agent: AgentId, calls: Sequence[CallId]) -> int:
+        """Take the calls out of those in flight; returns by how many there are more (fewer, that is)."""
         before = self.flying.get(agent, ())
         left = tuple(call for call in before if call not in calls)
-        if left != before:
+        if left:
             self.flying[agent] = left
-            if not left:
-                del self.flying[agent]
-            self.count(agent, flying=len(left) - len(before))
+        else:
+            self.flying.pop(agent, None)
+        return len(left) - len(before)
+
+    def _reserve_of_run(self, tokens: int, cost: float) -> None:
+        run = self.run
+        self.run = replace(
+            run, reserved_tokens=run.reserved_tokens + tokens, reserved_cost=round(run.reserved_cost + cost, 9)
+        )
 
     def land_all(self) -> None:
         """Another engine has taken over: nothing is in flight any more."""
