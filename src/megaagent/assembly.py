@@ -91,11 +91,12 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
     state = folded(reader, parts.state)
     boxed = toolbox(parts.tools)
     rules.check(settings.tools, boxed.names)
+    scopes = rules.Scopes(settings.tools, boxed.names)
     prompts = Prompts(Path(settings.prompts) if settings.prompts else None)
     organization = Organization(state, limits, clock, journal.append, journal.epoch, attended=settings.attended)
     ledger = Ledger(state, settings.budget, limits.subtree_spend)
     left = partial(budget_line, ledger, state)
-    contexts = Contexts(state, prompts, limits, lambda: reader, organization.append, left)
+    contexts = Contexts(state, prompts, limits, lambda: reader, organization.append, left, scopes)
     random = Random(settings.simulation.seed)
     voices = Voices(
         parts.voices,
@@ -127,7 +128,7 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
 
     def desk(work: Work) -> Mapping[type, object]:
         return {
-            desks.People: PeoplePart(work, limits, names, questions.ask),
+            desks.People: PeoplePart(work, limits, names, scopes, questions.ask),
             desks.Files: FilesPart(work, limits, workspace, writes, parts.run, blocking),
             desks.Programs: ProgramsPart(work, limits, programs, workspace, writes, parts.run, blocking),
             desks.Own: OwnPart(work, memory.recall),
@@ -139,7 +140,17 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
         return Trial(await parts.runtime.start(bounded, revision))
 
     steps = Steps(
-        state, contexts, voices, boxed, approvals, desk, limits, organization.append, clock.now, organization.new_id
+        state,
+        contexts,
+        voices,
+        boxed,
+        scopes,
+        approvals,
+        desk,
+        limits,
+        organization.append,
+        clock.now,
+        organization.new_id,
     )
     verification = Verification(
         state,

@@ -206,13 +206,19 @@ class StateDigested(Event, frozen=True):
 
 
 class AgentRecruited(Event, frozen=True):
-    """`asked` is the name that the recruiter wanted, when it was taken and changed."""
+    """An agent has joined the group of the one above it.
+
+    Attributes:
+        asked: the name that the recruiter wanted, when it was taken and changed.
+        tools: by name or pattern, that it and those below it may use at most; None is all that its superior may.
+    """
 
     id: AgentId
     description: str
     prompt: Body
     tier: Tier = "worker"
     asked: str | None = None
+    tools: tuple[str, ...] | None = None
 
 
 class AgentRetired(Event, frozen=True):

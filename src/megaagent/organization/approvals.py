@@ -1,4 +1,4 @@
-"""What stands between a call and its effect: the scope of the tool, and a person who is asked first."""
+"""What stands between a call and its effect: a person who is asked first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from megaagent.organization.state import State
 from megaagent.organization.work import Append, Work
 from megaagent.tools.contract import Tool
 from megaagent.tools.effects import effect_of
-from megaagent.tools.rules import ApprovalRule, ToolSettings, refusal, rule_for
+from megaagent.tools.rules import ApprovalRule, ToolSettings, rule_for
 
 NOBODY_THERE = "nobody is there to be asked"
 NOT_IN_TIME = "nobody answered in time"
@@ -32,7 +32,6 @@ class Approvals:
     """
 
     def __init__(self, settings: ToolSettings, attended: bool, state: State, append: Append, now: Callable[[], float]):
-        self._settings = settings
         self._rules = settings.rules()
         self._attended = attended
         self._state = state
@@ -45,17 +44,6 @@ class Approvals:
     def asks(self, agent: AgentId, call: ToolCall) -> bool:
         """Whether a person is asked before this call."""
         return bool(self._rules) and rule_for(self._rules, call.name, agent) is not None
-
-    def check_scope(self, work: Work, tool: str) -> None:
-        """Refuse a tool that the agent may not use.
-
-        Raises:
-            ToolError: it may not; says why.
-        """
-        members = work.draft.members
-        against = refusal(self._settings, lambda id: members[id].tools, tool, work.agent)
-        if against:
-            raise ToolError(f"you may not use {tool}: {against}. Do it another way, or ask your superior to.")
 
     async def permit(self, work: Work, tool: Tool, call: ToolCall) -> str:
         """Ask a person, when the settings say so; returns what the agent is told with the result, if anything.

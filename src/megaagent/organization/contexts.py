@@ -17,6 +17,7 @@ from megaagent.organization.limits import Limits
 from megaagent.organization.members import Member
 from megaagent.organization.state import State
 from megaagent.organization.voices import Append, Question, Voices
+from megaagent.tools.rules import Scopes
 
 AWAKE = 2_000  # conversations kept in memory; the others are read back from the journal when needed
 LOOKED_AT = 8  # of the conversations that were used longest ago, when one is to be put to rest
@@ -49,6 +50,7 @@ class Contexts:
         read: Callable[[], Reader],
         append: Append,
         budget_line: Callable[[AgentId], str],
+        scopes: Scopes,
     ):
         self._state = state
         self._prompts = prompts
@@ -56,6 +58,7 @@ class Contexts:
         self._read = read
         self._append = append
         self._budget_line = budget_line
+        self._scopes = scopes
         self._prefix = ChatMessage("system", prompts.text("rules"))
         self._conversations: OrderedDict[AgentId, Conversation] = OrderedDict()
         self._roles: OrderedDict[AgentId, ChatMessage] = OrderedDict()  # of those recruited last
@@ -212,6 +215,12 @@ class Contexts:
             superior=name_of(superior_of(recruited.id) or ""),
             prompt=recruited.prompt,
         )
+        members = self._state.members
+        kept = self._scopes.kept_from(
+            recruited.id, lambda id: recruited.tools if id == recruited.id else members[id].tools
+        )
+        if kept:
+            text += f"\n\nYou may not use these tools: {', '.join(kept)}."
         return ChatMessage("system", text)
 
     def _keep_mail(self, agent: AgentId, ids: tuple[MessageId, ...]) -> None:

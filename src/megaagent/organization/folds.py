@@ -148,7 +148,7 @@ def _budget_raised(state: State, record: Record, event: ev.BudgetRaised) -> None
 
 @folds(ev.AgentRecruited)
 def _recruited(state: State, record: Record, event: ev.AgentRecruited) -> None:
-    state.put(Member(event.id, event.description, event.tier))
+    state.put(Member(event.id, event.description, event.tier, tools=event.tools))
     state.names[name_of(event.id)] = event.id
     state.run = replace(state.run, agents=state.run.agents + 1)
     superior = state.members.get(superior_of(event.id) or "")

@@ -14,6 +14,7 @@ from megaagent.organization.limits import Limits
 from megaagent.organization.members import Debt, Member
 from megaagent.organization.state import State
 from megaagent.organization.work import Work
+from megaagent.tools.rules import Scopes
 
 Ask = Callable[[Work, str], Awaitable[str]]
 RESERVED = ("group", "engine", "person", "verifier", "user", "all")
@@ -57,13 +58,14 @@ class Names:
 class PeoplePart:
     """`megaagent.tools.desk.People` for one step."""
 
-    def __init__(self, work: Work, limits: Limits, names: Names, ask: Ask):
+    def __init__(self, work: Work, limits: Limits, names: Names, scopes: Scopes, ask: Ask):
         self._work = work
         self._limits = limits
         self._names = names
+        self._scopes = scopes
         self._ask = ask
 
-    def recruit(self, name: str, description: str, prompt: str) -> str:
+    def recruit(self, name: str, description: str, prompt: str, tools: list[str] | None) -> str:
         work, limits = self._work, self._limits
         wanted = re.sub(r"\W+", "_", name.strip(), flags=re.ASCII).strip("_")[:40]
         if not wanted or wanted[0].isdigit():
@@ -77,6 +79,8 @@ class PeoplePart:
                 "Call add_agent again with a complete prompt."
             )
         self._bounded(description + prompt)
+        if tools is not None:
+            self._scopes.check_given(tools, work.agent, work.left_to)
         if work.agent.count("/") + 2 > limits.depth:
             raise ToolError(
                 f"the organization may be {limits.depth} levels deep, and you are at the last: do it yourself."
@@ -88,7 +92,8 @@ class PeoplePart:
         real = self._names.claim(wanted, limits.agents)
         id = f"{work.agent}/{real}"
         asked = name if real != name else None
-        work.record(ev.AgentRecruited(id, description.strip(), prompt, asked=asked))
+        left = None if tools is None else tuple(dict.fromkeys(tools))
+        work.record(ev.AgentRecruited(id, description.strip(), prompt, asked=asked, tools=left))
         work.record(ev.AssignmentOpened(work.new_id(), id, work.agent, description))
         work.send(
             [id], "Begin with your job as your role says it. Hand in with terminate when it is done.", "assignment"

@@ -25,6 +25,7 @@ from megaagent.organization.state import State
 from megaagent.organization.voices import Question, Voices
 from megaagent.organization.work import Append, Work
 from megaagent.tools.contract import Toolbox
+from megaagent.tools.rules import Scopes
 
 Desk = Callable[[Work], Mapping[type, object]]  # the parts of an agent's desk, for one step
 
@@ -53,6 +54,7 @@ class Steps:
         contexts: Contexts,
         voices: Voices,
         toolbox: Toolbox,
+        scopes: Scopes,
         approvals: Approvals,
         desk: Desk,
         limits: Limits,
@@ -64,6 +66,7 @@ class Steps:
         self._contexts = contexts
         self._voices = voices
         self._toolbox = toolbox
+        self._scopes = scopes
         self._approvals = approvals
         self._desk = desk
         self._limits = limits
@@ -223,7 +226,6 @@ class Steps:
             tool = self._toolbox.find(call.name)
             if unsure:
                 raise ToolError("the engine was stopped during this call; whether it took effect is unknown.")
-            self._approvals.check_scope(work, call.name)
             self._object(work, call)
             told = await self._approvals.permit(work, tool, call)
             if self._toolbox.acts_once(call):
@@ -236,7 +238,13 @@ class Steps:
             return cut(storable(str(error)), most), False
 
     def _object(self, work: Work, call: ToolCall) -> None:
-        """Refuse a call that the supervisor does not let through, and record the sign once per step."""
+        """Refuse a tool that the agent may not use, and a call that the supervisor does not let through.
+
+        What the supervisor saw is recorded once per step.
+        """
+        kept = self._scopes.against(call.name, work.agent, work.left_to)
+        if kept:
+            raise ToolError(f"you may not use {call.name}: {kept}. Do it another way, or ask your superior to.")
         against = objection(work.draft, work.agent, call, self._limits)
         if against is None:
             return

@@ -99,6 +99,10 @@ class Work:
         around = ", ".join(name_of(id) for id in self.neighbours())
         return "; ".join(parts) + f". Around you are: {around or 'nobody yet'}."
 
+    def left_to(self, agent: AgentId) -> tuple[str, ...] | None:
+        """The tools that an agent was recruited with; None is all of its superior's."""
+        return self.draft.members[agent].tools
+
     def neighbours(self) -> list[AgentId]:
         """The superior, the colleagues and the subordinates that are there."""
         superior = superior_of(self.agent)

@@ -6,7 +6,7 @@ from megaagent.events import Verdict
 from megaagent.tools.desk import People
 
 
-async def add_agent(people: People, name: str, description: str, prompt: str) -> str:
+async def add_agent(people: People, name: str, description: str, prompt: str, tools: list[str] | None = None) -> str:
     """Recruit a subordinate into your group; it starts at once, in parallel, and owes you a result.
 
     Split work only into parts that can go on independently; a chain where each part needs the one before is done faster
@@ -17,8 +17,10 @@ async def add_agent(people: People, name: str, description: str, prompt: str) ->
         description: one line: what this agent is for.
         prompt: its whole role. It knows nothing else, so the prompt must stand alone: its own name and job, the exact
             files to write, the names and jobs of those it works with (or that it works alone), and when it is done.
+        tools: only to give it less than you have: the tools that it and those below it may use, by name or pattern
+            such as read_*.
     """
-    return people.recruit(name, description, prompt)
+    return people.recruit(name, description, prompt, tools)
 
 
 async def assign(people: People, name: str, task: str) -> str:

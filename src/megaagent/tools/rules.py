@@ -13,11 +13,15 @@ from fnmatch import fnmatchcase
 
 from msgspec import field
 
-from megaagent.errors import ConfigurationError
+from megaagent.errors import ConfigurationError, ToolError
 from megaagent.events import BOSS, AgentId, Ruling, Struct, lineage, name_of
 
-# Without these an agent could not end its turn, answer its superior or keep its list: they cannot be taken away.
-ALWAYS = ("talk", "change_task_status", "wait", "terminate")
+# Without these an agent could not end its turn, answer others, settle debts or close its list: they stay with everybody.
+ALWAYS = ("review", "talk", "change_task_status", "wait", "terminate")
+MOST_PATTERNS = 100  # that a recruit is given
+LONGEST_PATTERN = 100  # characters
+
+LeftTo = Callable[[AgentId], Sequence[str] | None]
 
 
 class ApprovalRule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,25 +71,54 @@ def rule_for(rules: Sequence[ApprovalRule], tool: str, agent: AgentId) -> Approv
     return None
 
 
-def refusal(
-    settings: ToolSettings, narrowed: Callable[[AgentId], Sequence[str] | None], tool: str, agent: AgentId
-) -> str:
-    """Why an agent may not use a tool; nothing when it may.
+class Scopes:
+    """Which tools an agent may use.
 
     Args:
-        narrowed: the tools, by name or pattern, that a recruiter has left to an agent; None is all of its own.
+        settings: say who may use which tools.
+        tools: the names of all tools of the run.
     """
-    if tool in ALWAYS:
+
+    def __init__(self, settings: ToolSettings, tools: Sequence[str]):
+        self._scopes = settings.scopes
+        self._tools = tools
+
+    def against(self, tool: str, agent: AgentId, left_to: LeftTo) -> str:
+        """Why an agent may not use a tool; nothing when it may.
+
+        Args:
+            left_to: the tools, by name or pattern, that an agent was recruited with; None is all of its superior's.
+        """
+        if tool in ALWAYS:
+            return ""
+        for id in reversed(lineage(agent)):
+            for pattern, agents in self._scopes.items():
+                if fnmatchcase(tool, pattern) and not is_meant(id, agents):
+                    return f"the settings of this run keep it from {'you' if id == agent else name_of(id)}"
+            left = left_to(id)
+            if left is not None and not fits(tool, left):
+                return "you were recruited without it" if id == agent else f"{name_of(id)} was recruited without it"
         return ""
-    for id in reversed(lineage(agent)):
-        whose = "you" if id == agent else f"{name_of(id)}, above you,"
-        for pattern, agents in settings.scopes.items():
-            if fnmatchcase(tool, pattern) and not is_meant(id, agents):
-                return f"the settings of this run keep {tool} from {'you' if id == agent else name_of(id)}"
-        left = narrowed(id)
-        if left is not None and not fits(tool, left):
-            return f"{whose} {'were' if id == agent else 'was'} recruited without {tool}"
-    return ""
+
+    def kept_from(self, agent: AgentId, left_to: LeftTo) -> list[str]:
+        """The tools that an agent may not use."""
+        if not self._scopes and all(left_to(id) is None for id in lineage(agent)):
+            return []  # the ordinary case: nothing is kept from anybody
+        return [tool for tool in self._tools if self.against(tool, agent, left_to)]
+
+    def check_given(self, patterns: Sequence[str], agent: AgentId, left_to: LeftTo) -> None:
+        """Refuse tools that an agent would give to a recruit and that it may not use itself, or that are not there.
+
+        Raises:
+            ToolError: it names them, and those that can be given.
+        """
+        if len(patterns) > MOST_PATTERNS or any(len(pattern) > LONGEST_PATTERN for pattern in patterns):
+            raise ToolError(f"tools: at most {MOST_PATTERNS} names of at most {LONGEST_PATTERN} characters each.")
+        own = [tool for tool in self._tools if not self.against(tool, agent, left_to)]
+        vain = [pattern for pattern in patterns if not any(fnmatchcase(tool, pattern) for tool in own)]
+        if vain:
+            names = ", ".join(map(repr, vain))
+            raise ToolError(f"nobody was recruited: you have no tool {names} to give. Yours are: {', '.join(own)}.")
 
 
 def fits(tool: str, patterns: Iterable[str]) -> bool:
