@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any, cast
 
 from msgspec import inspect
@@ -24,11 +25,10 @@ Move = Callable[[str], str]
 
 
 class Bodies:
-    """Finds the bodies in events; what to look at in each kind is worked out once, from the types."""
+    """Finds the bodies in events."""
 
     def __init__(self) -> None:
-        self._plans: dict[type, tuple[tuple[str, bool], ...]] = {}
-        self._learn(inspect.type_info(AnyEvent))
+        self._plans = _plans()
 
     def out(self, event: AnyEvent, store: Callable[[bytes], str]) -> AnyEvent:
         """The event with long bodies replaced by markers; `store` keeps a text and gives its digest.
@@ -73,23 +73,32 @@ class Bodies:
         new = tuple(self._moved(item, move) for item in old)
         return old if all(a is b for a, b in zip(new, old, strict=True)) else new
 
-    def _learn(self, kind: inspect.Type) -> bool:
-        """Work out which fields of a type lead to bodies; whether there are any."""
-        match kind:
-            case inspect.Metadata(type=inner):
-                return self._learn(inner)
-            case inspect.UnionType(types=types):
-                return sum(map(self._learn, types)) > 0  # all of them, not only the first that has any
-            case inspect.VarTupleType(item_type=item):
-                return self._learn(item)
-            case inspect.StructType(cls=cls, fields=fields):
-                if cls not in self._plans:
-                    self._plans[cls] = ()
-                    plan = [(f.name, _is_body(f.type)) for f in fields if _is_body(f.type) or self._learn(f.type)]
-                    self._plans[cls] = tuple(plan)
-                return bool(self._plans[cls])
-            case _:
-                return False
+
+@cache  # they follow from the types alone, and reading those takes 10 ms
+def _plans() -> dict[type, tuple[tuple[str, bool], ...]]:
+    """For each kind of struct the fields that lead to bodies, and whether they are such themselves."""
+    plans: dict[type, tuple[tuple[str, bool], ...]] = {}
+    _learn(inspect.type_info(AnyEvent), plans)
+    return plans
+
+
+def _learn(kind: inspect.Type, plans: dict[type, tuple[tuple[str, bool], ...]]) -> bool:
+    """Work out which fields of a type lead to bodies; whether there are any."""
+    match kind:
+        case inspect.Metadata(type=inner):
+            return _learn(inner, plans)
+        case inspect.UnionType(types=types):
+            return sum(_learn(each, plans) for each in types) > 0  # all of them, not only the first that has any
+        case inspect.VarTupleType(item_type=item):
+            return _learn(item, plans)
+        case inspect.StructType(cls=cls, fields=fields):
+            if cls not in plans:
+                plans[cls] = ()
+                plan = [(f.name, _is_body(f.type)) for f in fields if _is_body(f.type) or _learn(f.type, plans)]
+                plans[cls] = tuple(plan)
+            return bool(plans[cls])
+        case _:
+            return False
 
 
 def _is_body(kind: inspect.Type) -> bool:

@@ -327,6 +327,8 @@ class Organization:
 
     async def _something(self, until: float | None) -> None:
         """Wait for a change, or for the first of `until` and the end of the run's wall time."""
+        if self._changed.is_set():
+            return
         now = self._clock.now()
         left = self.ledger.seconds_left(now)
         bounds = [bound for bound in (left, None if until is None else max(0.0, until - now)) if bound is not None]

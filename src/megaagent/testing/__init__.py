@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_args
 from megaagent import events as ev
 from megaagent.assembly import Parts, assemble, first_facts
 from megaagent.clock import VirtualClock
+from megaagent.collector import rarely_collecting
 from megaagent.control import Control
 from megaagent.events import BOSS, Event, Record, Tier
 from megaagent.models.contract import Model
@@ -147,7 +148,8 @@ def rehearse(
             records = list(journal.reader().records())
             return Rehearsal(ending, records, organization.state, left, clock.elapsed())
 
-    return clock.run(main)
+    with rarely_collecting():
+        return clock.run(main)
 
 
 def _source(folder: Path, files: dict[str, str] | None) -> Path | None:
