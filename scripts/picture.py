@@ -1,9 +1,14 @@
-"""Draws docs/picture.svg: the live view of a finished run as it stood at one moment.
+"""Draws the pictures of the README.
 
     python scripts/picture.py RUN_FOLDER [--at SECONDS]
+    python scripts/picture.py --organization
 
-The facts of the run's journal are folded up to that moment and drawn by the command line's own code. The picture needs
-nothing from the network: rich's template names web fonts, ours names fonts that machines have.
+The first makes docs/picture.svg: the live view of a finished run as it stood at one moment. The facts of the run's
+journal are folded up to that moment and drawn by the command line's own code. The picture needs nothing from the
+network: rich's template names web fonts, ours names fonts that machines have.
+
+The second makes docs/organization.svg: the 590 agents of a rehearsed policy run, as `megaagent report --format svg`
+draws them. It takes about half a minute.
 """
 
 from __future__ import annotations
@@ -24,7 +29,9 @@ from megaagent.cli.words import UNICODE
 from megaagent.folder import find_run
 from megaagent.journal import open_reader
 
-PICTURE = Path(__file__).parent.parent / "docs" / "picture.svg"
+ROOT = Path(__file__).parent.parent
+PICTURE = ROOT / "docs" / "picture.svg"
+ORGANIZATION = ROOT / "docs" / "organization.svg"
 WIDTH, HEIGHT = 96, 16  # cells
 MOMENT = 18.6  # seconds after the first fact: the Gobang run is half done, and its agents stand differently
 
@@ -73,13 +80,19 @@ TEMPLATE = """\
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Draw docs/picture.svg from a finished run.")
-    parser.add_argument("run", type=Path, help="the run's folder")
+    parser = argparse.ArgumentParser(description="Draw the pictures of the README.")
+    parser.add_argument("run", type=Path, nargs="?", help="the run's folder")
+    parser.add_argument(
+        "--organization", action="store_true", help="the organization of a policy run instead"
+    )
     parser.add_argument("--at", type=float, default=MOMENT, help="seconds after the first fact")
-    parser.add_argument("--to", type=Path, default=PICTURE, help="where the picture goes")
+    parser.add_argument("--to", type=Path, help="where the picture goes")
     given = parser.parse_args()
-    given.to.write_text(picture(given.run, given.at), encoding="utf-8")
-    sys.stdout.write(f"{given.to}\n")
+    if (given.run is None) == (not given.organization):
+        parser.error("name a run's folder, or say --organization")
+    to = given.to or (ORGANIZATION if given.organization else PICTURE)
+    to.write_text(organization() if given.organization else picture(given.run, given.at), encoding="utf-8")
+    sys.stdout.write(f"{to}\n")
     return 0
 
 
@@ -102,6 +115,28 @@ def picture(run: Path, at: float) -> str:
     command = f"megaagent run --scenario {panorama.scenario}" if panorama.scenario else "megaagent run GOAL"
     drawn = console.export_svg(title=command, theme=THEME, code_format=TEMPLATE, unique_id="view")
     return re.sub(r'x="([\d.]+)" (y="[\d.]+") textLength="([\d.]+)" ([^>]*)>((?:&#160;)+)([^<]+)', _indented, drawn)
+
+
+def organization() -> str:
+    """The organization of the policy scenario, rehearsed in virtual time."""
+    sys.path.insert(0, str(ROOT))
+    from benchmarks.policy import AGENTS, chosen
+    from msgspec.structs import replace
+
+    from megaagent.models.simulated import Latency, SimulatedModel
+    from megaagent.report.gathering import Gathering, report_of
+    from megaagent.report.picture import picture as drawn
+    from megaagent.scenarios.policy.scenario import Policy
+    from megaagent.scenarios.policy.script import script
+    from megaagent.testing import rehearse
+
+    model = SimulatedModel(script(), name="sim:policy", latency=Latency())
+    run = rehearse(model, Policy().goal, settings=chosen(AGENTS))
+    gathering = Gathering()
+    for record in run.records:
+        gathering.take_in(record)
+    report = report_of(gathering)
+    return drawn(replace(report, run=replace(report.run, scenario="Policy")))
 
 
 def _indented(found: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ RUNS/                  "megaagent-runs" in the current folder, or $MEGAAGENT_RUN
     workspace.git      the shared files, a bare repository
     deliverable/       the result as plain files
     report.md          what was done, for people
+    report.html        the same as a page; by megaagent report
     control.sock       where a running engine listens (mode 0600)
 """
 
@@ -50,6 +51,10 @@ class RunFolder(Struct, frozen=True):
     @property
     def report(self) -> Path:
         return self.path / "report.md"
+
+    @property
+    def page(self) -> Path:
+        return self.path / "report.html"
 
     @property
     def socket(self) -> Path:

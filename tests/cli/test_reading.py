@@ -10,7 +10,7 @@ import pytest
 from tests.cli.test_run import GOAL, harmless, names
 from tests.cli.theatre import PROGRAM, Opening, Silent, piped, shell
 
-from megaagent.cli.exits import ENDINGS, RUN_FOLDER
+from megaagent.cli.exits import CONFIGURATION, ENDINGS, RUN_FOLDER
 from megaagent.models.server import SimServer
 
 
@@ -73,7 +73,7 @@ async def test_logs_is_a_conversation(finished: Path):
 
 
 async def test_report_replay_and_patch(finished: Path, tmp_path: Path):
-    report = (await piped(finished, "report")).out
+    report = (await piped(finished, "report", "--format", "md")).out
     assert harmless(report)
     assert "completed" in report.splitlines()[0]
     proof = await piped(finished, "replay")
@@ -85,6 +85,27 @@ async def test_report_replay_and_patch(finished: Path, tmp_path: Path):
     shell("git", "apply", "-", folder=target, given=patch.encode())
     assert (target / "main.py").read_text() == "print('hello')\n"
     assert (target / "notes.txt").read_bytes() == (the_run(finished) / "deliverable" / "notes.txt").read_bytes()
+
+
+async def test_a_report_is_a_page_data_or_a_picture_where_it_is_wanted(finished: Path, tmp_path: Path):
+    page = await piped(finished, "report")
+    written = Path(finished, page.out.strip())
+    assert page.code == 0 and written == the_run(finished) / "report.html"
+    assert written.read_text().startswith("<!doctype html>")
+    data = await piped(finished, "report", "--format", "json")
+    assert harmless(data.out)
+    assert json.loads(data.out)["run"]["status"] == "completed"
+    target = tmp_path / "organization.svg"
+    assert (await piped(finished, "report", "--output", str(target))).code == 0
+    assert target.read_text().startswith("<svg xmlns")
+    printed = await piped(finished, "report", "--output", "-")
+    assert printed.out == written.read_text()
+    assert "Report" in json.loads((await piped(finished, "report", "--schema")).out)["$defs"]
+    wrong = await piped(finished, "report", "--output", str(tmp_path / "nowhere" / "r.html"))
+    assert wrong.code == CONFIGURATION and "another place with --output" in wrong.err
+    for kind in ("pdf", ""):
+        refused = await piped(finished, "report", "--format", kind)
+        assert refused.code == CONFIGURATION and "html" in refused.err
 
 
 async def test_fetch_makes_a_branch_and_touches_nothing_else(finished: Path, tmp_path: Path):

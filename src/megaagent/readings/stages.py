@@ -1,7 +1,8 @@
 """What a run's stages cost: planning, solving, merging, as the paper's table of costs has them.
 
 A call is **planning** when its answer recruits or assigns; so is what an agent did before it first recruited. It is
-**merging** when it is made by an agent to whom work was handed in already, or for the verifier. All else is **solving**.
+**merging** when it is made by an agent to whom work was handed in already, or for the verifier. All else is
+**solving**.
 """
 
 from __future__ import annotations
