@@ -25,6 +25,7 @@ VIEWS = {
     "cost": "By model",
     "interventions": "What the supervisor",
     "questions": "open question",
+    "approvals": "waits for approval",
     "journal": "AgentRecruited",
 }
 
@@ -152,6 +153,8 @@ async def test_keys_walk_the_tree_and_the_views(run: RunFolder) -> None:
         await page.seen("Whole run", "#main")
         await keyboard.press("/")
         await keyboard.press("9")
+        await page.seen("waits for approval", "#main")
+        await keyboard.press("j")
         await page.seen("Every fact", "#main")
         before = await page.page.evaluate("() => document.documentElement.dataset.look")
         await keyboard.press("d")

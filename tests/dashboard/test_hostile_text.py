@@ -60,8 +60,8 @@ PAYLOADS = [
     f"# <img src=x onerror={OWN}>\n**<svg onload={OWN}>** ~~<i>~~",
 ]
 VIEWS = [
-    "organization", "organization?layout=circles&talk=1", "timeline?critical=1", "files", "files?show=history",
-    "messages", "debts", "debts?status=reported", "cost", "interventions", "questions", "journal",
+    "organization", "organization?layout=circles&talk=1&waits=1", "timeline?critical=1", "files", "files?show=history",
+    "messages", "debts", "debts?status=reported", "cost", "interventions", "questions", "approvals", "journal",
 ]  # fmt: skip
 
 
@@ -108,6 +108,8 @@ async def hostile_run(runs: Path) -> tuple[RunFolder, list[str], list[str]]:
             ev.AgentNudged(agent, payload, "nudge", payload),
             ev.QuestionAsked(f"{agent}#1.9", payload),
             ev.QuestionAnswered(f"{agent}#1.9", payload, "engine"),
+            ev.ApprovalAsked(f"{agent}#1.8", payload, payload, (payload, payload), payload, BEGAN, "refuse"),
+            *([ev.ApprovalAnswered(f"{agent}#1.8", "refuse", payload)] if number % 2 else []),
             ev.HumanSpoke(payload, payload),
             ev.CheckRun(payload, False, payload),
             ev.NoteShared(payload),
@@ -165,7 +167,7 @@ async def test_no_payload_runs_in_any_view(tmp_path: Path) -> None:
         await check("runs")
         shown = {
             "messages": PAYLOADS[-5:], "debts": PAYLOADS[:4], "interventions": PAYLOADS[-3:], "journal": PAYLOADS[-1:],
-            "questions": PAYLOADS, "cost": PAYLOADS[:3], "files": files,
+            "questions": PAYLOADS, "approvals": PAYLOADS, "cost": PAYLOADS[:3], "files": files,
         }  # fmt: skip
         for view in VIEWS:
             await page.go(f"#/run/{folder.id}/{view}")

@@ -169,12 +169,81 @@ async def test_lines_of_a_file_name_their_writers(told: Visitor) -> None:
     assert [(line[0], line[2]) for line in content["lines"]] == [("boss/ann", "one"), ("boss/ben", "three")]
     history = await told.get(f"{told.api}/history", path="part.md")
     assert [commit["agent"] for commit in history["commits"]] == ["boss/ben", "boss/ann"]
-    assert [meeting["how"] for meeting in history["conflicts"]] == ["merged with others' changes", "met a conflict"]
+    merged, conflict = history["conflicts"]
+    assert (merged["how"], merged["new"]) == ("merged", history["commits"][0]["revision"])
+    assert (conflict["how"], conflict["agent"], conflict["settled"]) == ("conflict", "boss/ben", None)
     new, old = (commit["revision"] for commit in history["commits"])
     change = await told.get(f"{told.api}/change", path="part.md", old=old, new=new)
     assert change["lines"][3:] == [" one", "-two", "+three", " "]
     before = await told.get(f"{told.api}/file", path="part.md", revision=old)
     assert [line[2] for line in before["lines"]] == ["one", "two"]
+
+
+async def test_a_settled_conflict_tells_what_it_came_to(run: RunFolder, visitor: Visitor) -> None:
+    journal = SQLiteJournal.open(run.journal, Hand(1_790_100_000.0), durability="off")
+    await journal.append([Fact("boss/a1", 9, ev.ConflictMet("part.md", "a" * 40, "b" * 40))])
+    await journal.append([Fact("boss/a2", 9, ev.FileCommitted("part.md", "c" * 40, "0" * 64, 1, settles=True))])
+    await journal.append([Fact("boss/a1", 10, ev.FileCommitted("part.md", "d" * 40, "0" * 64, 1, settles=True))])
+    await journal.close()
+    [conflict] = (await visitor.get(f"{visitor.api}/history", path="part.md"))["conflicts"]
+    assert conflict["agent"] == "boss/a1" and conflict["settled"] >= conflict["time"]
+    assert (conflict["old"], conflict["new"]) == ("b" * 40, "d" * 40)  # by the one who had met it
+
+
+async def test_a_file_is_given_whole_to_whoever_changes_it(run: RunFolder, visitor: Visitor) -> None:
+    text = await visitor.get(f"{visitor.api}/text", path="part.md")
+    assert text["text"] == "one\ntwo\n" and len(text["revision"]) == 40
+    assert await visitor.status(f"{visitor.api}/text", path="../journal.db") == 409
+
+
+async def test_who_waits_for_whom_is_told_at_once_for_all(told: Visitor) -> None:
+    assert await told.get(f"{told.api}/waits") == [[1, 2, "wait"]]  # ben's model is being asked: it waits for nobody
+
+
+async def test_open_items_are_told_with_their_age(told: Visitor, tmp_path: Path) -> None:
+    [entry] = (await told.get(f"{told.api}/debts"))["checklists"]
+    read, answer = entry["items"]
+    assert entry["id"] == "boss/ben" and read["since"] is None
+    since = answer["since"]
+    journal = SQLiteJournal.open(RunFolder(tmp_path / told.run).journal, Hand(since + 50), durability="off")
+    items = (ev.ChecklistItem("answer"), ev.ChecklistItem("write"), ev.ChecklistItem("read"))
+    await journal.append([Fact("boss/ben", 3, ev.ChecklistChanged(items))])
+    await journal.close()
+    async with serving(tmp_path, Place()) as links, Visitor(links, told.run) as later:
+        ben = await later.get(f"{later.api}/agent", id="boss/ben")
+    assert [(item["text"], item["since"] - since) for item in ben["checklist"]] == [
+        ("answer", 0.0), ("write", 50.0), ("read", 50.0),
+    ]  # fmt: skip
+
+
+async def test_purses_are_told_with_whose_they_are(tmp_path: Path) -> None:
+    folder, workspace = begun(tmp_path)
+    journal = SQLiteJournal.create(folder.journal, Hand(), durability="off")
+    first, *rest = beginning(folder.id, "Goal.", workspace.head())
+    settings = '{"budget": {"cost": 8.0}, "limits": {"subtree_spend": 0.5}}'
+    began = ev.RunStarted(folder.id, "Goal.", "sim:made", True, settings, "0", revision=workspace.head())
+    await journal.append([Fact(first.agent, 0, began), *rest])
+    for number, agent in enumerate(("boss/ann", "boss/ben"), 1):
+        await journal.append(recruiting(agent, number))
+    await journal.append([Fact(ENGINE, 0, ev.BudgetRaised(cost=3.0, agent="boss/ben"))])
+    await journal.close()
+    workspace.close()
+    async with serving(tmp_path, Place()) as links, Visitor(links, folder.id) as visitor:
+        purses = {
+            name: (await visitor.get(f"{visitor.api}/agent", id=name))["purse"] for name in ("boss", "ann", "ben")
+        }
+        assert {name: (purse["cost"], purse["own"]) for name, purse in purses.items()} == {
+            "boss": (8.0, False), "ann": (4.0, False), "ben": (3.0, True),
+        }  # fmt: skip
+        about = await visitor.get(f"{visitor.api}/about")
+        assert about["settings"] == {"budget.cost": 8.0, "limits.subtree_spend": 0.5} and about["goal"] == "Goal."
+
+
+async def test_what_a_run_made_is_told_for_comparing(told: Visitor) -> None:
+    about = await told.get(f"{told.api}/about")
+    digest = hashlib.sha256(b"one\nthree\n").hexdigest()
+    assert about["files"] == {"part.md": [digest, 10, "boss/ben"]} and about["total"] == 1
+    assert about["parent"] == "" and about["model"] == "sim:made"
 
 
 async def test_costs_add_up(told: Visitor) -> None:

@@ -74,6 +74,49 @@ async def test_a_subtree_is_paused_and_stopped(tmp_path: Path) -> None:
         assert (await run.result()).status == "stopped"
 
 
+async def test_a_file_is_changed_by_hand(tmp_path: Path) -> None:
+    async with living(tmp_path) as run, serving(tmp_path, Place()) as links, Visitor(links, run.folder.id) as visitor:
+        await asked(visitor)
+        file = f"{visitor.api}/file"
+        status, words = await visitor.post(file, {"path": "notes/mine.txt", "text": "one\ntwo\n"})
+        assert status == 200 and "wrote notes/mine.txt" in words
+        seen = await visitor.get(f"{visitor.api}/text", path="notes/mine.txt")
+        change = {"path": "notes/mine.txt", "text": "one\nTWO\n", "base": seen["revision"]}
+        assert (await visitor.post(file, change))[0] == 200
+        status, words = await visitor.post(file, {**change, "text": "one\nzwei\n"})
+        told = json.loads(words)
+        assert status == 409 and "<<<<<<<" in told["marked"] and "TWO" in told["marked"] and "zwei" in told["marked"]
+        settled = {"path": "notes/mine.txt", "text": "one\nTWO zwei\n", "base": told["revision"]}
+        assert (await visitor.post(file, settled))[0] == 200
+        content = await visitor.get(f"{visitor.api}/file", path="notes/mine.txt")
+        assert [(who, text) for who, _, text in content["lines"]] == [("person:", "one"), ("person:", "TWO zwei")]
+        gone = {"path": "notes/mine.txt", "text": None, "base": content["revision"]}
+        assert (await visitor.post(file, gone))[0] == 200
+        for path in ("../journal.db", "/etc/passwd", ".git/config", ""):
+            assert (await visitor.post(file, {"path": path, "text": "x"}))[0] == 409
+        assert (await visitor.post(file, {"path": "large", "text": "x" * 1_000_000}))[0] == 413
+        assert actions(run) == ["write", "write", "write", "remove"]
+        await run.control.stop()
+        await run.result()
+
+
+async def test_a_part_is_given_a_purse(tmp_path: Path) -> None:
+    async with living(tmp_path) as run, serving(tmp_path, Place()) as links, Visitor(links, run.folder.id) as visitor:
+        await asked(visitor)
+        assert (await visitor.get(f"{visitor.api}/agent", id="boss"))["purse"]["cost"] == 5.0
+        status, words = await visitor.control(do="budget", target="ann", cost=50.0)
+        assert status == 409 and "to set aside" in words
+        assert (await visitor.control(do="budget", cost=60.0, steps=500))[0] == 200
+        assert (await visitor.control(do="budget", target="ann", cost=50.0))[0] == 200
+        await _stands(run, visitor)
+        purse = (await visitor.get(f"{visitor.api}/agent", id="ann"))["purse"]
+        assert purse["own"] and purse["cost"] == 50.0
+        header = (await visitor.get(f"{visitor.api}/organization"))["header"]
+        assert header["max_cost"] == 60.0 and header["max_steps"] == 500
+        await run.control.stop()
+        await run.result()
+
+
 async def _stands(run: Run, visitor: Visitor) -> dict[str, str]:
     """How everybody stands as soon as the page has the newest fact."""
     reader = open_reader(run.folder.journal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -12,6 +13,16 @@ from megaagent.dashboard.answers import as_json, body_of
 from megaagent.dashboard.pool import Pool
 from megaagent.dashboard.runs import Runs
 from megaagent.readings.summary import standing
+
+FILE: Final = 900_000  # bytes of a request that holds one
+
+
+class Change(msgspec.Struct, forbid_unknown_fields=True):
+    """A file as it is to be, or that it is to go; `base` is the revision at which the person saw it."""
+
+    path: str
+    text: str | None = None
+    base: str = ""
 
 
 class Fork(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,11 +56,17 @@ class Acts:
 
     def routes(self) -> dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]:
         """Those below `/api/runs/RUN/`."""
-        return {"control": self._control, "fork": self._fork, "resume": self._resume}
+        return {"control": self._control, "file": self._file, "fork": self._fork, "resume": self._resume}
 
     async def _control(self, request: web.Request) -> web.StreamResponse:
         folder, wanted = self._pool.folder(request), await body_of(request, Request)
         answer = await ask(folder.socket, wanted)
+        return as_json(answer, status=200 if answer.ok else 409)
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        folder, wanted = self._pool.folder(request), await body_of(request, Change, FILE)
+        what = Request("remove" if wanted.text is None else "write", wanted.path, wanted.text or "", base=wanted.base)
+        answer = await ask(folder.socket, what)
         return as_json(answer, status=200 if answer.ok else 409)
 
     async def _fork(self, request: web.Request) -> web.StreamResponse:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 T = TypeVar("T")
 
+LARGEST: Final = 1 << 16  # bytes of a request that holds no file
 COMPRESSED: Final = 4_000  # bytes from which on it pays
 
 
@@ -20,14 +21,18 @@ def as_json(value: Any, status: int = 200) -> web.Response:
     return response
 
 
-async def body_of(request: web.Request, kind: type[T]) -> T:
-    """What a request says, if it is of that kind.
+async def body_of(request: web.Request, kind: type[T], most: int = LARGEST) -> T:
+    """What a request of at most so many bytes says, if it is of that kind.
 
     Raises:
         HTTPBadRequest: it is not.
+        HTTPRequestEntityTooLarge: it is longer.
     """
+    body = await request.read()
+    if len(body) > most:
+        raise web.HTTPRequestEntityTooLarge(most, len(body))
     try:
-        return msgspec.json.decode(await request.read(), type=kind)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise web.HTTPBadRequest(text=f"not what is expected here: {error}") from error
 

@@ -9,12 +9,12 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from megaagent.dashboard.acts import Acts
+from megaagent.dashboard.acts import FILE, Acts
 from megaagent.dashboard.answers import as_json, body_of
 from megaagent.dashboard.assets import assets
 from megaagent.dashboard.follower import TICK
@@ -23,8 +23,6 @@ from megaagent.dashboard.pool import Pool
 from megaagent.dashboard.runs import Runs
 from megaagent.dashboard.views import Views
 from megaagent.errors import ConfigurationError, MegaAgentError, RunError, ToolError
-
-LARGEST: Final = 1 << 16  # bytes of a request
 
 
 class Said(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,7 +63,7 @@ class Dashboard:
 
     def application(self) -> web.Application:
         """The routes behind the guard."""
-        app = web.Application(client_max_size=LARGEST, middlewares=[self._guard.middleware, _told])
+        app = web.Application(client_max_size=FILE, middlewares=[self._guard.middleware, _told])
         app.on_response_prepare.append(add_headers)
         acts = Acts(self._pool, self._runs)
         app.router.add_get("/", self._index)

@@ -12,7 +12,7 @@ from aiohttp import web
 from megaagent.dashboard.answers import as_json, number, seconds
 from megaagent.dashboard.pool import Pool
 from megaagent.dashboard.stream import stream_changes, stream_facts
-from megaagent.readings import files, lanes, pages, people
+from megaagent.readings import about, files, lanes, pages, people
 from megaagent.readings.fold import Readings
 from megaagent.readings.overview import COLUMNS, STANDS
 from megaagent.readings.summary import standing
@@ -46,11 +46,14 @@ class Views:
             "timeline": self._timeline,
             "critical": self._critical,
             "debts": self._debts,
-            "questions": self._questions,
+            "asked": self._asked,
+            "waits": self._waits,
+            "about": self._about,
             "costs": self._costs,
             "talks": self._talks,
             "files": self._file_names,
             "file": self._file,
+            "text": self._text,
             "history": self._history,
             "change": self._change,
         }
@@ -148,14 +151,14 @@ class Views:
         status = request.query.get("status", "open")
         return await self._answer(request, lambda it: {**people.debts(it, status), "checklists": people.checklists(it)})
 
-    async def _questions(self, request: web.Request) -> web.StreamResponse:
-        def read(it: Readings) -> dict[str, Any]:
-            open_ones = set(it.overview.state.run.questions)
-            asked = [pages.whole(it, position) for position in it.by_kind["QuestionAsked"][-200:]]
-            answered = [pages.whole(it, position) for position in it.by_kind["QuestionAnswered"][-200:]]
-            return {"asked": asked, "answered": answered, "open": sorted(open_ones)}
+    async def _asked(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, people.asked)
 
-        return await self._answer(request, read)
+    async def _waits(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, people.waits)
+
+    async def _about(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, about.about)
 
     async def _costs(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, lambda it: it.costs.told(it.overview))
@@ -171,6 +174,10 @@ class Views:
     async def _file(self, request: web.Request) -> web.StreamResponse:
         path, revision = request.query.get("path", ""), request.query.get("revision") or None
         return await self._answer(request, lambda it: self._pool.opened(it).content(path, revision))
+
+    async def _text(self, request: web.Request) -> web.StreamResponse:
+        path = request.query.get("path", "")
+        return await self._answer(request, lambda it: self._pool.opened(it).text(path))
 
     async def _history(self, request: web.Request) -> web.StreamResponse:
         path = request.query.get("path") or None

@@ -15,6 +15,7 @@ MOST_FILES: Final = 5_000
 MOST_LINES: Final = 6_000
 LONGEST_LINE: Final = 2_000
 MOST_COMMITS: Final = 100
+LONGEST_TEXT: Final = 400_000
 
 
 class Files:
@@ -49,6 +50,17 @@ class Files:
             ],
             "total": len(blamed),
         }
+
+    def text(self, path: str) -> dict[str, Any]:
+        """A text file as it is, whole, for somebody who wants to change it.
+
+        Raises:
+            ToolError: there is no such text file, it is too long, or the name leads elsewhere.
+        """
+        file = self._workspace.read(path)
+        if len(file.text) > LONGEST_TEXT:
+            raise ToolError(f"{file.path} has {len(file.text):,} characters: too many to be changed here")
+        return {"path": file.path, "revision": file.revision, "text": file.text}
 
     def history(self, path: str | None) -> list[dict[str, Any]]:
         """The newest commits, of one file or of all."""
@@ -86,21 +98,28 @@ class Files:
 
 
 def conflicts(readings: Readings, path: str | None) -> list[dict[str, Any]]:
-    """Where writes met, and how each conflict was settled."""
+    """Where writes met: merged by the engine, or a conflict that its writer settled, or has still to settle.
+
+    `old` and `new` are the revisions between which one sees what settled it.
+    """
     found: list[dict[str, Any]] = []
-    positions = sorted([*readings.by_kind["ConflictMet"], *readings.by_kind["FileCommitted"]])
-    for record in (readings.reader.record(position) for position in positions):
-        match record.event if record is not None else None:
-            case ev.ConflictMet(path=name) if path in (None, name):
-                how = "met a conflict"
-            case ev.FileCommitted(path=name, settles=True) if path in (None, name):
-                how = "settled it"
-            case ev.FileCommitted(path=name, merged=True) if path in (None, name):
-                how = "merged with others' changes"
+    unsettled: dict[tuple[str, str], dict[str, Any]] = {}
+    for position in sorted([*readings.by_kind["ConflictMet"], *readings.by_kind["FileCommitted"]]):
+        record = next(readings.reader.records(position - 1, limit=1, bodies=False), None)
+        if record is None:
+            continue
+        row = {"position": record.position, "time": record.time, "agent": record.agent, "settled": None}
+        match record.event:
+            case ev.ConflictMet(path=name, theirs=theirs) if path in (None, name):
+                row |= {"path": name, "how": "conflict", "old": theirs, "new": None}
+                unsettled[record.agent, name] = row
+                found.append(row)
+            case ev.FileCommitted(path=name, revision=revision, settles=True) if path in (None, name):
+                met = unsettled.pop((record.agent, name), None)
+                if met is not None:
+                    met |= {"new": revision, "settled": record.time}
+            case ev.FileCommitted(path=name, merged=True, revision=revision, base=base) if path in (None, name):
+                found.append(row | {"path": name, "how": "merged", "old": base, "new": revision})
             case _:
-                continue
-        assert record is not None
-        found.append(
-            {"position": record.position, "time": record.time, "agent": record.agent, "path": name, "how": how}
-        )
+                pass
     return found[-MOST_COMMITS:]

@@ -14,16 +14,18 @@ import msgspec
 
 from megaagent import events as ev
 from megaagent.events import AgentId, Record, Struct, name_of, superior_of
+from megaagent.organization.budget import Ledger
+from megaagent.organization.limits import Budget
 from megaagent.organization.members import Member
 from megaagent.organization.state import State
 
 Stand = Literal[
-    "calling", "running", "acting", "ready", "waiting", "parked", "handed in", "idle", "paused", "accepted", "dropped",
-    "failed", "left",
+    "calling", "running", "acting", "ready", "waiting", "parked", "asking", "handed in", "idle", "paused",
+    "accepted", "dropped", "failed", "left",
 ]  # fmt: skip
 STANDS: Final[tuple[Stand, ...]] = (
-    "calling", "running", "acting", "ready", "waiting", "parked", "handed in", "idle", "paused", "accepted", "dropped",
-    "failed", "left",
+    "calling", "running", "acting", "ready", "waiting", "parked", "asking", "handed in", "idle", "paused",
+    "accepted", "dropped", "failed", "left",
 )  # fmt: skip
 RESTING: Final = ("ready", "waiting", "parked", "handed in", "idle", "accepted")
 LONGEST_ACT: Final = 90  # characters
@@ -40,7 +42,7 @@ COLUMNS: Final = (
 class Trait:
     """What a row needs and the state does not keep."""
 
-    __slots__ = ("act", "born", "failures", "files", "index", "parent", "settled", "since", "stand")
+    __slots__ = ("act", "born", "failures", "files", "index", "parent", "settled", "since", "stand", "todo")
 
     def __init__(self, index: int, parent: int, born: float):
         self.index = index
@@ -52,6 +54,7 @@ class Trait:
         self.act = "joins"
         self.failures = 0
         self.files = 0
+        self.todo: dict[str, float] = {}  # open items of its checklist, since when
 
 
 class Delta(Struct, frozen=True):
@@ -62,14 +65,13 @@ class Delta(Struct, frozen=True):
     rows: list[Row]
 
 
-class _Budget(msgspec.Struct):
-    cost: float | None = 10.0
-    tokens: int | None = None
-    seconds: float | None = None
+class _Limits(msgspec.Struct):
+    subtree_spend: float = 1.0
 
 
 class _Settings(msgspec.Struct):
-    budget: _Budget = msgspec.field(default_factory=_Budget)
+    budget: Budget = Budget()
+    limits: _Limits = msgspec.field(default_factory=_Limits)
 
 
 class Overview:
@@ -81,7 +83,8 @@ class Overview:
         self.agents: list[AgentId] = []  # by index
         self.model = ""
         self.scenario: str | None = None
-        self.budget = _Budget()
+        self.budget = Budget()
+        self.purses = Ledger(self.state, self.budget)
         self.interventions = 0
         self.retries = 0
         self.first = 0.0
@@ -89,6 +92,7 @@ class Overview:
         self.spending: list[tuple[float, float]] = []  # time, dollars spent until then
         self._rows: list[Row] = []
         self._changed: dict[int, int] = {}  # index -> position, the newest change last
+        self._asking: set[AgentId] = set()  # who waits for a person's word
 
     @property
     def position(self) -> int:
@@ -118,7 +122,7 @@ class Overview:
 
     def header(self) -> dict[str, Any]:
         """Figures of the whole run."""
-        run, budget = self.state.run, self.budget
+        run, purses = self.state.run, self.purses
         return {
             "run": run.run,
             "model": self.model,
@@ -139,15 +143,17 @@ class Overview:
             "interventions": self.interventions,
             "retries": self.retries,
             "questions": len(run.questions),
+            "approvals": len(run.approvals),
             "prompt": run.usage.prompt,
             "completion": run.usage.completion,
             "cached": run.usage.cached,
             "cost": round(run.cost, 6),
             "unpriced": run.unpriced,
             "reserved": round(run.reserved_cost, 6),
-            "max_cost": budget.cost if run.max_cost is None else run.max_cost,
-            "max_tokens": budget.tokens if run.max_tokens is None else run.max_tokens,
-            "max_seconds": budget.seconds if run.max_seconds is None else run.max_seconds,
+            "max_cost": purses.cost,
+            "max_tokens": purses.tokens,
+            "max_seconds": purses.seconds,
+            "max_steps": purses.steps,
         }
 
     # -- folds --------------------------------------------------------------------------------------------------
@@ -170,6 +176,11 @@ class Overview:
             ):
                 for id in self.traits:  # it is seen on everyone below
                     self._renew(id, record)
+            case ev.QuestionAsked() | ev.QuestionAnswered() | ev.ApprovalAsked() | ev.ApprovalAnswered():
+                run = self.state.run
+                asked = [*run.questions, *(each.id for each in run.approvals)]
+                self._asking = {id.partition("#")[0] for id in asked}
+                self.state.dirty.add(record.agent)
             case ev.ModelAnswered():
                 self._spent(record.time)
             case ev.MessageSent(message=message) if message.kind == "talk":
@@ -179,7 +190,9 @@ class Overview:
 
     def know_budget(self, settings: str) -> None:
         """The caps that the run began with, from the JSON of its settings."""
-        self.budget = msgspec.json.decode(settings or "{}", type=_Settings).budget
+        told = msgspec.json.decode(settings or "{}", type=_Settings)
+        self.budget = told.budget
+        self.purses = Ledger(self.state, told.budget, told.limits.subtree_spend)
 
     def _of_agents(self, record: Record) -> None:
         event = record.event
@@ -210,6 +223,16 @@ class Overview:
                 trait.act = f"{'wrote' if digest else 'removed'} {path}"
             case ev.ProgramStarted(command=command):
                 trait.act = f"runs {' '.join(command)}"
+            case ev.QuestionAsked():
+                trait.act = "asks a person"
+            case ev.ApprovalAsked(tool=tool):
+                trait.act = f"asks a person to let it {tool}"
+            case ev.ApprovalAnswered(ruling=ruling, by=by):
+                trait.act = f"the {by} {'approved' if ruling == 'approve' else 'refused'}"
+            case ev.ChecklistChanged(items=items):
+                open_ones = [item.text for item in items if not item.done]
+                trait.todo = {text: trait.todo.get(text, record.time) for text in open_ones}
+                return
             case ev.TurnEnded(how="wait" | "parked" as how, names=names, reason=reason):
                 whom = ", ".join(name_of(name) for name in names[:6]) or "mail"
                 trait.act = f"{'parked' if how == 'parked' else f'waits for {whom}'}: {reason}"
@@ -290,6 +313,8 @@ class Overview:
             return "running"
         if self.state.paused_above(member.id):
             return "paused"
+        if member.id in self._asking:
+            return "asking"
         if member.going:
             return "acting"
         if member.inbox:

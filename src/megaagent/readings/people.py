@@ -17,11 +17,13 @@ from megaagent.models.contract import ChatMessage
 from megaagent.organization.members import Debt, Member
 from megaagent.organization.waiting import acts_unasked, targets
 from megaagent.readings.fold import Readings
-from megaagent.readings.pages import text_of
+from megaagent.readings.pages import text_of, whole
 
 LONGEST: Final = 200_000  # characters of one text
 CHAIN: Final = 40  # agents of a chain of waiting
 MOST_MAIL: Final = 200
+MOST_WAITS: Final = 20_000
+MOST_ASKED: Final = 200
 
 
 class _Settings(msgspec.Struct):
@@ -60,7 +62,8 @@ def agent(readings: Readings, id: AgentId) -> dict[str, Any]:
         "usage": msgspec.to_builtins(member.usage),
         "cost": member.cost,
         "subtree": {**msgspec.to_builtins(tally), "agents": sum(1 for _ in state.subtree(id))},
-        "checklist": msgspec.to_builtins(member.checklist),
+        "checklist": _items(readings, member),
+        "purse": _purse(readings, member),
         "inbox": [_mail(readings, message) for message in member.inbox[:MOST_MAIL]],
         "owes": [debt_of(readings, state.debts[debt]) for debt in member.owes],
         "owed": [debt_of(readings, debt) for status in ("open", "reported") for debt in state.owed_to(id, status)],
@@ -102,11 +105,58 @@ def debts(readings: Readings, status: str, limit: int = 300) -> dict[str, Any]:
 def checklists(readings: Readings, limit: int = 200) -> list[dict[str, Any]]:
     """The checklists of agents who have not finished theirs."""
     found = (
-        {"id": member.id, "items": msgspec.to_builtins(member.checklist)}
+        {"id": member.id, "items": _items(readings, member)}
         for member in readings.overview.state.live()
         if any(not item.done for item in member.checklist)
     )
     return [entry for entry, _ in zip(found, range(limit), strict=False)]
+
+
+def waits(readings: Readings) -> list[tuple[int, int, str]]:
+    """Who waits for whom now: by index, and whether it waits for an act or for a review of what it handed in."""
+    state, traits = readings.overview.state, readings.overview.traits
+    found: list[tuple[int, int, str]] = []
+    if state.run.ending is not None:
+        return found
+    for member in state.live():
+        if member.acting or len(found) >= MOST_WAITS:
+            continue
+        index = traits[member.id].index
+        if member.waiting is not None:
+            found += [(index, traits[name].index, "wait") for name in member.waiting.names if name in traits]
+        owed = {state.debts[id].creditor for id in member.owes if state.debts[id].status == "reported"}
+        found += [(index, traits[creditor].index, "review") for creditor in owed if creditor in traits]
+    return found
+
+
+def asked(readings: Readings) -> dict[str, Any]:
+    """What agents have asked a person: questions, and calls that wait to be approved; and what became of them."""
+    run = readings.overview.state.run
+
+    def newest(kind: str) -> list[dict[str, Any]]:
+        return [whole(readings, position) for position in readings.by_kind[kind][-MOST_ASKED:]]
+
+    return {
+        "questions": newest("QuestionAsked"),
+        "answers": newest("QuestionAnswered"),
+        "open": sorted(run.questions),
+        "approvals": newest("ApprovalAsked"),
+        "rulings": newest("ApprovalAnswered"),
+        "waiting": [each.id for each in run.approvals],
+    }
+
+
+def _items(readings: Readings, member: Member) -> list[dict[str, Any]]:
+    """A checklist; open items with the time since which they are on it."""
+    todo = readings.overview.traits[member.id].todo
+    return [{"text": item.text, "done": item.done, "since": todo.get(item.text)} for item in member.checklist]
+
+
+def _purse(readings: Readings, member: Member) -> dict[str, Any]:
+    """What an agent with all below it may spend; `own` when it was set aside for it."""
+    tokens, cost = readings.overview.purses.caps(member.id)
+    own = member.purse
+    return {"tokens": tokens, "cost": cost, "own": own is not None, "owes": bool(member.owes)}
 
 
 def why(readings: Readings, id: AgentId) -> list[dict[str, Any]]:

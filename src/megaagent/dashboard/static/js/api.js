@@ -4,9 +4,10 @@ let csrf = "";
 export const session = { scope: "read", only: null };
 
 export class Refused extends Error {
-  constructor(status, text) {
+  constructor(status, text, told = {}) {
     super(text);
     this.status = status;
+    this.told = told; // the whole answer, when it was one
   }
 }
 
@@ -41,13 +42,13 @@ async function call(path, options = {}) {
   }
   const text = await response.text();
   if (!response.ok) {
-    let said = text;
+    let told = { text };
     try {
-      said = JSON.parse(text).text ?? text;
+      told = JSON.parse(text);
     } catch {
       // the refusal is plain text
     }
-    throw new Refused(response.status, said || response.statusText);
+    throw new Refused(response.status, told.text || response.statusText, told);
   }
   return JSON.parse(text);
 }
@@ -69,6 +70,7 @@ export const runs = () => call("/api/runs");
 export const ask = (run, what, values = {}, signal = undefined) => call(`${of(run)}/${what}${query(values)}`, { signal });
 const post = (path, value) => call(path, { method: "POST", body: JSON.stringify(value) });
 export const control = (run, request) => post(`${of(run)}/control`, request);
+export const write = (run, change) => post(`${of(run)}/file`, change);
 export const fork = (run, value) => post(`${of(run)}/fork`, value);
 export const resume = (run, value) => post(`${of(run)}/resume`, value);
 export const start = (value) => post("/api/runs", value);

@@ -1,7 +1,7 @@
 // The organization on a canvas: as a tidy tree or as circles in circles; zoom, pan, fold, who talks to whom.
 
 import { canvasIn, el, button, fill } from "./dom.js";
-import { STATES, SIGNS } from "./model.js";
+import { SETTLED, SIGNS, STATES } from "./model.js";
 import { SCALES, colouring, colours } from "./colours.js";
 import { amount, money, plural } from "./words.js";
 
@@ -10,11 +10,14 @@ const COLUMN = 190; // what a name and an act need beside a dot
 const PACKED_FROM = 120; // agents: beyond, circles say more than lines
 const TALKERS = 60; // between so many, talk is drawn; beyond, it is drawn between their groups
 const TALKS = 240;
+const WAITS = 2_000; // arrows
+const WAITING = STATES.findIndex(([name]) => name === "waiting");
+const HANDED = STATES.findIndex(([name]) => name === "handed in");
 const STAMPED = 12; // pixels; smaller dots are copied from a picture, which is many times faster than drawing circles
 
 export function chart(box, app) {
   const { model, folding } = app;
-  const state = { k: 1, x: 0, y: 0, nodes: [], byIndex: new Map(), built: "", fitted: false, moved: false, column: COLUMN, hover: -1, talks: null, chain: [] };
+  const state = { k: 1, x: 0, y: 0, nodes: [], byIndex: new Map(), built: "", fitted: false, moved: false, column: COLUMN, hover: -1, talks: null, waits: null, chain: [] };
   const surface = canvasIn(box, "Chart of the organization; the list beside it holds the same as text", draw);
   surface.onresize = () => {
     if (state.moved) return;
@@ -114,6 +117,7 @@ export function chart(box, app) {
     if (state.how === "tree") drawTree(context, width, height, palette, colour);
     else drawCircles(context, width, height, palette, colour);
     if (app.params.get("talk")) drawTalk(context, palette);
+    if (app.params.get("waits")) drawWaits(context, palette);
     drawChain(context, palette);
     describe(colour);
   }
@@ -156,7 +160,7 @@ export function chart(box, app) {
       const size = Math.min(13, Math.max(7, 12 * k));
       const room = state.column * k - 26 * k;
       context.font = `600 ${size}px ${palette.font}`;
-      context.fillStyle = row.stand >= 9 ? palette.soft : palette.ink;
+      context.fillStyle = row.stand >= SETTLED ? palette.soft : palette.ink;
       const label = closed ? `${row.name} +${model.sums[node.at].agents - 1}` : row.name;
       const name = cut(context, label, room);
       halo(context, name, x + r + 5, y, palette);
@@ -343,17 +347,52 @@ export function chart(box, app) {
     context.globalAlpha = 1;
   }
 
-  function arc(context, a, b) {
+  // An arrow from each who waits to whom it waits for; of those that are drawn as one, how many says the width.
+  function drawWaits(context, palette) {
+    if (!state.waits) return;
+    const pairs = new Map();
+    for (const [from, to, kind] of state.waits) {
+      if (from >= model.rows.length || to >= model.rows.length) continue;
+      const [a, b] = [place(from), place(to)];
+      if (!a || !b || a === b) continue;
+      const id = `${a.at} ${b.at} ${kind}`;
+      const known = pairs.get(id);
+      if (known) known.count += 1;
+      else pairs.set(id, { a, b, kind, count: 1 });
+    }
+    const sorted = [...pairs.values()].sort((one, other) => other.count - one.count).slice(0, WAITS);
+    const crowded = sorted.length > 150;
+    for (const { a, b, kind, count } of sorted) {
+      context.strokeStyle = context.fillStyle = palette.stands[kind === "review" ? HANDED : WAITING];
+      context.globalAlpha = crowded ? 0.55 : 0.95;
+      context.lineWidth = Math.min(5, 1 + Math.log2(count));
+      arc(context, a, b, true);
+    }
+    context.globalAlpha = 1;
+    context.lineWidth = 1;
+  }
+
+  function arc(context, a, b, arrow = false) {
     const [x0, y0, x1, y1] = [sx(a.x), sy(a.y), sx(b.x), sy(b.y)];
     const bend = 0.18;
+    const [cx, cy] = [(x0 + x1) / 2 - (y1 - y0) * bend, (y0 + y1) / 2 + (x1 - x0) * bend];
     context.beginPath();
     context.moveTo(x0, y0);
-    context.quadraticCurveTo((x0 + x1) / 2 - (y1 - y0) * bend, (y0 + y1) / 2 + (x1 - x0) * bend, x1, y1);
+    context.quadraticCurveTo(cx, cy, x1, y1);
     context.stroke();
+    if (!arrow) return;
+    const way = Math.atan2(y1 - cy, x1 - cx);
+    const back = (b.ring ? 0 : Math.max(3, Math.min(9, b.r * state.k))) + 1;
+    const [tx, ty] = [x1 - Math.cos(way) * back, y1 - Math.sin(way) * back];
+    const size = 5 + context.lineWidth;
+    context.beginPath();
+    context.moveTo(tx, ty);
+    for (const turn of [-0.45, 0.45]) context.lineTo(tx - size * Math.cos(way + turn), ty - size * Math.sin(way + turn));
+    context.fill();
   }
 
   function drawChain(context, palette) {
-    context.strokeStyle = palette.stands[4];
+    context.strokeStyle = palette.stands[WAITING];
     context.lineWidth = 2.5;
     context.setLineDash([6, 4]);
     for (let at = 1; at < state.chain.length; at += 1) {
@@ -368,14 +407,15 @@ export function chart(box, app) {
   function describe(colour) {
     const kind = app.params.get("colour") ?? "state";
     const { stands } = model.sums[0];
-    const said = kind === "state" ? [...stands].join() : `${kind} ${colour.most}`;
+    const layer = app.params.get("waits") && state.waits ? [el("span", {}, bar(WAITING), `waits for ${state.waits.filter(([, , how]) => how === "wait").length}`), el("span", {}, bar(HANDED), `for a review ${state.waits.filter(([, , how]) => how === "review").length}`)] : [];
+    const said = `${kind === "state" ? [...stands].join() : `${kind} ${colour.most}`} ${layer.map((it) => it.textContent).join()}`;
     if (said === described) return;
     described = said;
     if (kind === "state") {
-      fill(key, STATES.map(([name, sign], at) => (stands[at] ? el("span", {}, swatch(colours().stands[at]), `${sign} ${name} ${stands[at].toLocaleString("en")}`) : null)));
+      fill(key, STATES.map(([name, sign], at) => (stands[at] ? el("span", {}, swatch(colours().stands[at]), `${sign} ${name} ${stands[at].toLocaleString("en")}`) : null)), layer);
     } else {
       const { scale } = colours();
-      fill(key, el("span", {}, `${SCALES[kind].label}: 0`), scale.map((of) => el("span", {}, swatch(of))), el("span", {}, SCALES[kind].show(colour.most)));
+      fill(key, el("span", {}, `${SCALES[kind].label}: 0`), scale.map((of) => el("span", {}, swatch(of))), el("span", {}, SCALES[kind].show(colour.most)), layer);
     }
   }
 
@@ -500,6 +540,10 @@ export function chart(box, app) {
       state.talks = pairs;
       surface.redraw();
     },
+    waits(pairs) {
+      state.waits = pairs;
+      surface.redraw();
+    },
     chain(ids) {
       state.chain = ids;
       surface.redraw();
@@ -544,6 +588,12 @@ function stamp(colour, r) {
   }
   return stamps.get(id);
 }
+
+const bar = (stand) => {
+  const it = swatch(colours().stands[stand]);
+  it.classList.add("line");
+  return it;
+};
 
 function swatch(colour) {
   const dot = el("i", { class: "swatch" });

@@ -2,7 +2,7 @@
 
 import { canvasIn, el, fill } from "./dom.js";
 import { colours } from "./colours.js";
-import { amount, money, percent, plural } from "./words.js";
+import { amount, duration, money, percent } from "./words.js";
 import * as api from "./api.js";
 
 export function cost(root, app) {
@@ -26,17 +26,18 @@ export function cost(root, app) {
         card(percent(header.prompt ? header.cached / header.prompt : 0), "of the prompt from the cache"),
         card(money(header.reserved), "reserved for calls in flight"),
         card(String(header.retries), "calls asked again"),
-        card(money(given.waste.find((row) => row.name === "discarded").cost), `in work that was thrown away (${plural(given.waste.find((row) => row.name === "discarded").count, "agent")})`),
+        given.waste.map((row) => card(money(row.cost), WASTE[row.name] ?? row.name)),
         card(String(given.returned), "times work was returned")),
       el("h3", {}, "Spending over time"),
       curve,
       el("div", { class: "columns" },
+        stages(given.stages),
+        waste(given.waste),
         table("By subtree", given.subtrees, ["agents", "calls", "failures"], (row) => app.agentLink(row.id, row.name)),
         table("By model", given.models, ["calls", "prompt", "completion", "cached"]),
-        table("By stage", given.stages, ["calls", "prompt", "completion", "cached"]),
         table("By purpose of the call", given.purposes, ["calls", "prompt", "completion", "cached"]),
         table("By tier", given.tiers, ["calls", "prompt", "completion", "cached"]),
-        counts("Tools", given.tools, "calls", "refused"),
+        table("By tool", given.tools, ["calls", "refused"]),
         given.faults.length ? counts("Calls that failed or were asked again", given.faults, "count") : null),
     );
     surface = canvasIn(curve, `Spending over time, up to ${money(header.cost)}`, (context, width, height) => drawCurve(context, width, height, given.spending, app));
@@ -54,15 +55,35 @@ export function cost(root, app) {
 
 const card = (value, words) => el("div", { class: "card" }, el("b", {}, value), el("span", {}, words));
 
+const WASTE = { retries: "paid for attempts without an answer", duplicates: "paid for steps that repeated others", discarded: "paid for work that was thrown away" };
+
+const right = (words) => el("th", { scope: "col", class: "num" }, words);
+
+// Planning, solving and merging; `at work` is the time in which at least one call of the stage was in flight.
+function stages(rows) {
+  const whole = rows.reduce((sum, row) => sum + row.cost, 0) || 1;
+  return el("section", {}, el("h3", {}, "By stage"), el("table", {},
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), right("calls"), right("tokens"), right("at work"), el("th", { scope: "col" }, "cost"))),
+    el("tbody", {}, rows.map((row) => el("tr", {}, el("td", {}, row.name), el("td", { class: "num" }, amount(row.calls)), el("td", { class: "num" }, amount(row.prompt + row.completion)), el("td", { class: "num" }, duration(row.wall)), share(row.cost, whole))))));
+}
+
+function waste(rows) {
+  return el("section", {}, el("h3", {}, "For nothing"), el("table", {},
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), right("how often"), right("tokens"), right("cost"))),
+    el("tbody", {}, rows.map((row) => el("tr", {}, el("td", { class: "words" }, row.name, el("div", { class: "soft" }, row.words)), el("td", { class: "num" }, amount(row.count)), el("td", { class: "num" }, amount(row.tokens)), el("td", { class: "num" }, money(row.cost)))))));
+}
+
+function share(cost, whole) {
+  const bar = el("i");
+  bar.style.width = `${Math.max(0, Math.min(100, (100 * cost) / whole))}%`;
+  return el("td", { class: "share" }, bar, el("span", {}, money(cost)));
+}
+
 function table(title, rows, columns, named = (row) => row.name) {
   const whole = rows.reduce((sum, row) => sum + row.cost, 0) || 1;
   return el("section", {}, el("h3", {}, title), el("table", {},
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), columns.map((name) => el("th", { scope: "col", class: "num" }, name)), el("th", { scope: "col" }, "cost"))),
-    el("tbody", {}, rows.map((row) => {
-      const bar = el("i");
-      bar.style.width = `${Math.max(0, (100 * row.cost) / whole)}%`;
-      return el("tr", {}, el("td", { class: "words" }, named(row)), columns.map((name) => el("td", { class: "num" }, amount(row[name] ?? 0))), el("td", { class: "share" }, bar, el("span", {}, money(row.cost))));
-    }))));
+    el("tbody", {}, rows.map((row) => el("tr", {}, el("td", { class: "words" }, named(row)), columns.map((name) => el("td", { class: "num" }, amount(row[name] ?? 0))), share(row.cost, whole))))));
 }
 
 function counts(title, rows, ...columns) {

@@ -36,60 +36,13 @@ export function debts(root, app) {
       el("h3", {}, `Checklists with open items · ${given.checklists.length}`),
       el("div", { class: "columns" }, given.checklists.map((entry) => el("div", { class: "box" },
         el("div", { class: "by" }, app.agentLink(entry.id), el("span", {}, `${entry.items.filter((item) => item.done).length} of ${entry.items.length}`)),
-        el("ul", {}, entry.items.map((item) => el("li", { class: item.done ? "soft" : "" }, `${item.done ? "☑" : "☐"} ${item.text}`)))))),
+        el("ul", {}, entry.items.map((item) => el("li", { class: item.done ? "soft" : "" }, `${item.done ? "☑" : "☐"} ${item.text}`, item.since ? el("span", { class: "soft" }, ` · open for ${duration(now - item.since)}`) : null)))))),
     );
   }
   app.guarded(load());
   return {
     update() {
       if (app.model.position > at + 8 || app.ticks % 8 === 0) app.guarded(load());
-    },
-    close() {},
-  };
-}
-
-export function questions(root, app) {
-  const body = el("div", { class: "scroll" });
-  root.append(body);
-  let at = "";
-
-  async function load() {
-    const given = await api.ask(app.run, "questions");
-    const open = new Set(given.open);
-    const answers = new Map(given.answered.map((fact) => [fact.event.id, fact]));
-    const asked = given.asked.reverse();
-    const may = api.session.scope === "full" && app.live;
-    fill(
-      body,
-      el("h2", {}, open.size ? plural(open.size, "open question") : "No open question"),
-      el("p", { class: "soft" }, "Agents ask a person with ask_user. Without an answer in time they are told to decide themselves."),
-      asked.map((fact) => {
-        const { id, question } = fact.event;
-        const answer = answers.get(id);
-        return el("div", { class: "box" },
-          el("div", { class: "by" }, app.agentLink(fact.agent), el("span", {}, app.time(fact.time)), el("span", { class: open.has(id) ? "warn" : "" }, open.has(id) ? "open" : answer ? `answered by the ${answer.event.by}` : "over")),
-          said(question),
-          answer ? said(`→ ${answer.event.text}`, "soft") : null,
-          open.has(id) && may ? reply(id) : null);
-      }),
-    );
-  }
-
-  function reply(id) {
-    const text = el("textarea", { "aria-label": "Answer", placeholder: "Your answer" });
-    return el("div", {}, text, button("Answer", async () => {
-      if (text.value.trim() && (await app.act({ do: "answer", target: id, text: text.value }))) app.guarded(load());
-    }, { class: "primary" }));
-  }
-
-  app.guarded(load());
-  return {
-    update() {
-      const now = `${app.model.header.questions} ${app.live}`;
-      if (now !== at && !body.contains(document.activeElement)) {
-        at = now;
-        app.guarded(load());
-      }
     },
     close() {},
   };

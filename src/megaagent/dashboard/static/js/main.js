@@ -13,7 +13,9 @@ import { panel } from "./panel.js";
 import { timeline } from "./timeline.js";
 import { files } from "./files.js";
 import { interventions, journal, line, messages } from "./facts.js";
-import { debts, questions } from "./debts.js";
+import { approvals, questions } from "./asked.js";
+import { compare } from "./compare.js";
+import { debts } from "./debts.js";
 import { cost } from "./cost.js";
 import { runs } from "./runs.js";
 import { prose } from "./markdown.js";
@@ -27,8 +29,10 @@ const VIEWS = {
   cost: ["Cost", cost],
   interventions: ["Interventions", interventions, (h) => h.interventions],
   questions: ["Questions", questions, (h) => h.questions],
+  approvals: ["Approvals", approvals, (h) => h.approvals],
   journal: ["Journal", journal, (h) => app.model?.position],
 };
+const ASKING = ["questions", "approvals"]; // views whose number asks for somebody
 const KEPT = ["agent", "tab"]; // parts of the address that go along from view to view
 
 const [top, nav, main, side, notices] = ["top", "nav", "main", "panel", "notices"].map((id) => document.getElementById(id));
@@ -46,10 +50,12 @@ const app = {
   view: null,
   act,
   agentLink,
+  caps,
   factLine: (fact) => line(app, fact),
   forkButton,
   guarded,
   link,
+  notice,
   openPanel: () => app.selected() >= 0 && card.open(app.selected()),
   select,
   selected: () => (app.model ? app.model.find(app.params.get("agent")) : -1),
@@ -115,7 +121,6 @@ async function enterRun(run) {
   app.live = false;
   card.close();
   if (!run) return;
-  document.title = `${run} · MegaAgent`;
   const first = await reading(run);
   if (app.run !== run) return;
   const model = new Model();
@@ -130,7 +135,7 @@ async function enterRun(run) {
       connection = state;
       drawTop();
     }
-    if (state === "lost") guarded(api.ask(run, "questions"));
+    if (state === "lost") guarded(api.ask(run, "progress"));
   });
 }
 
@@ -183,7 +188,7 @@ function mount() {
     card.close();
     drawTop();
     fill(nav);
-    app.view = runs(root, app);
+    app.view = app.params.get("compare")?.includes(",") && app.params.get("beside") ? compare(root, app) : runs(root, app);
     return;
   }
   if (!app.model) return;
@@ -219,6 +224,8 @@ function drawTop() {
     return;
   }
   const h = app.model.header;
+  const asks = app.live ? h.questions + h.approvals : 0;
+  document.title = `${asks ? `(${asks}) ` : ""}${app.run} · MegaAgent`;
   const cut = h.status === "running" && !app.live;
   const status = cut ? "cut off" : h.verifying ? "verifying" : h.status;
   const seconds = h.last - h.first;
@@ -231,6 +238,7 @@ function drawTop() {
     el("div", { class: "figures" },
       figure(amount(h.agents), "agents"),
       figure(amount(h.calls), "in flight"),
+      app.live ? ASKING.map((name) => h[name] ? el("a", { class: "figure asks", href: link(name) }, `${amount(h[name])} ${h[name] === 1 ? name.slice(0, -1) : name}`) : null) : null,
       el("span", { class: "figure" }, el("b", {}, money(h.cost)), el("span", {}, h.max_cost != null ? `of ${money(h.max_cost)}` : "no money cap"), h.max_cost ? meter(h.cost / h.max_cost) : null),
       figure(amount(h.prompt + h.completion), "tokens", "wide wider"),
       figure(duration(seconds), "", "wide"),
@@ -265,7 +273,7 @@ function drawNav() {
   const h = app.model.header;
   fill(nav, Object.entries(VIEWS).map(([name, [words, , count]]) => {
     const number = count?.(h);
-    return el("a", { href: link(name), "aria-current": name === app.name ? "page" : undefined }, words, number ? el("span", { class: `count${name === "questions" ? " ask" : ""}` }, amount(number)) : null);
+    return el("a", { href: link(name), "aria-current": name === app.name ? "page" : undefined }, words, number ? el("span", { class: `count${ASKING.includes(name) ? " ask" : ""}` }, amount(number)) : null);
   }));
   nav.scrollLeft = kept;
 }
@@ -288,11 +296,24 @@ async function end() {
 
 async function budget() {
   const h = app.model.header;
-  const given = await form("New caps", `${money(h.cost)} and ${amount(h.prompt + h.completion)} tokens are spent.`, [
+  await caps("New caps of the run", `${money(h.cost)}, ${amount(h.prompt + h.completion)} tokens and ${amount(h.steps)} steps are spent, in ${duration(h.last - h.first)}.`, {}, [
     { name: "cost", label: "Money, in dollars", kind: "number", value: h.max_cost ?? "" },
     { name: "tokens", label: "Tokens", kind: "number", value: h.max_tokens ?? "" },
-  ], "Set");
-  if (given) await act({ do: "budget", cost: given.cost ? Number(given.cost) : null, tokens: given.tokens ? Math.round(Number(given.tokens)) : null });
+    { name: "seconds", label: "Time, in seconds", kind: "number", value: h.max_seconds ?? "" },
+    { name: "steps", label: "Steps (model calls)", kind: "number", value: h.max_steps ?? "" },
+  ]);
+}
+
+// Ask for caps and set those that were changed; an empty field leaves a cap as it is.
+async function caps(title, words, request, fields) {
+  const given = await form(title, words, fields, "Set");
+  if (!given) return;
+  const changed = fields.filter(({ name, value }) => given[name] && Number(given[name]) !== Number(value || NaN));
+  if (!changed.length) {
+    notice("nothing was changed");
+    return;
+  }
+  await act({ do: "budget", ...request, ...Object.fromEntries(changed.map(({ name }) => [name, name === "cost" || name === "seconds" ? Number(given[name]) : Math.round(Number(given[name]))])) });
 }
 
 async function resume() {
@@ -380,6 +401,7 @@ const KEYS = [
   ["?", "these keys"],
   ["/", "find"],
   ["1 … 9", "the views, in their order"],
+  ["j", "the journal"],
   ["g", "all runs"],
   ["↑ ↓ ← →", "walk the tree, open and close groups"],
   ["Enter", "open the agent"],
@@ -405,8 +427,9 @@ document.addEventListener("keydown", (event) => {
   }
   if (typing) return;
   const names = Object.keys(VIEWS);
-  if (/^[1-9]$/.test(event.key) && app.model) {
-    location.hash = link(names[Number(event.key) - 1]);
+  const view = event.key === "j" ? "journal" : /^[1-9]$/.test(event.key) ? names[Number(event.key) - 1] : null;
+  if (view && app.model) {
+    location.hash = link(view);
     return;
   }
   const acts = {

@@ -8,6 +8,7 @@ export const STATES = [
   ["ready", "◆", "ready"],
   ["waiting", "○", "waiting"],
   ["parked", "⊘", "parked"],
+  ["asking", "?", "asking"],
   ["handed in", "▣", "handed"],
   ["idle", "·", "idle"],
   ["paused", "‖", "paused"],
@@ -18,6 +19,7 @@ export const STATES = [
 ];
 export const SIGNS = STATES.map(([, sign]) => sign);
 export const BUSY = 3; // the first states: at work
+export const SETTLED = STATES.findIndex(([name]) => name === "accepted"); // from here on: done with, or gone
 const FIELDS = ["index", "parent", "name", "stand", "since", "cost", "tokens", "failures", "steps", "born", "files", "done", "items", "inbox", "tier", "act"];
 
 export class Model {

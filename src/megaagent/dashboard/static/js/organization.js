@@ -22,6 +22,7 @@ export function organization(root, app) {
     [["", "by size"], ["tree", "tree"], ["circles", "circles"]].map(([value, words]) => el("option", { value, selected: value === (params.get("layout") ?? "") }, words)),
   );
   const talk = button("Talk", () => app.set({ talk: params.get("talk") ? "" : "1" }), { "aria-pressed": String(Boolean(params.get("talk"))), title: "Who talks to whom" });
+  const waits = button("Waits", () => app.set({ waits: params.get("waits") ? "" : "1" }), { "aria-pressed": String(Boolean(params.get("waits"))), title: "Who waits for whom" });
   const list = button("List", () => app.set({ list: params.get("list") === "0" ? "" : "0" }), { "aria-pressed": String(params.get("list") !== "0") });
   const bar = el(
     "div",
@@ -31,6 +32,7 @@ export function organization(root, app) {
     el("label", { class: "field" }, "colour", colour),
     el("label", { class: "field" }, "layout", layout),
     talk,
+    waits,
     list,
     button("⊞", () => {
       folding.openAll();
@@ -151,6 +153,13 @@ export function organization(root, app) {
   }
   app.guarded(loadTalk());
 
+  let waitsAt = 0;
+  async function loadWaits() {
+    waitsAt = model.position;
+    if (params.get("waits")) drawing.waits(await api.ask(app.run, "waits"));
+  }
+  app.guarded(loadWaits());
+
   // Arrow keys walk the tree, on chart and list alike.
   const walk = (event) => {
     const at = Math.max(0, shown.findIndex(([index]) => index === app.selected()));
@@ -197,6 +206,7 @@ export function organization(root, app) {
         talkAt = model.header.messages;
         app.guarded(loadTalk());
       }
+      if (params.get("waits") && model.position > waitsAt && app.ticks % 4 === 0) app.guarded(loadWaits());
     },
     chosen(index, chain) {
       drawing.chain(chain ?? []);

@@ -45,7 +45,7 @@ export function panel(root, app) {
   }
 
   function draw(fresh) {
-    const stand = app.model.rows[data.index]?.stand ?? 7;
+    const stand = app.model.rows[data.index]?.stand ?? 8;
     const sign = el("span", {}, SIGNS[stand]);
     sign.style.color = colours().stands[stand];
     fill(
@@ -81,6 +81,7 @@ export function panel(root, app) {
         button("Send", send, { class: "primary" }),
         button("Pause", () => subtree("pause"), { title: "Pause this agent and all below it" }),
         button("Unpause", () => subtree("unpause")),
+        button("Budget", () => app.guarded(purse()), { title: "What this agent and all below it may spend" }),
         button("Stop", () => subtree("stop"), { class: "danger", title: "Stop this agent and all below it" }))),
     );
   }
@@ -92,6 +93,15 @@ export function panel(root, app) {
       return;
     }
     if (await app.act({ do: "send", target: shown, text })) say.value = "";
+  }
+
+  async function purse() {
+    const { purse: it, subtree: sum } = data;
+    await app.caps(`What ${data.name} and all below it may spend`, `${money(sum.cost ?? 0)} and ${amount(sum.tokens ?? 0)} tokens are spent. What is given is set aside out of ${nameOf(data.superior ?? "the run")}'s purse; what is left flows back when its work is accepted.`, { target: shown }, [
+      { name: "cost", label: "Money, in dollars", kind: "number", value: it.own ? it.cost ?? "" : "", hint: it.cost == null ? "no cap" : `as a share of its superior's: ${money(it.cost)}` },
+      { name: "tokens", label: "Tokens", kind: "number", value: it.own ? it.tokens ?? "" : "", hint: it.tokens == null ? "no cap" : `as a share of its superior's: ${amount(it.tokens)}` },
+    ]);
+    if (shown) open(data.index);
   }
 
   async function subtree(what) {
@@ -113,9 +123,10 @@ export function panel(root, app) {
       el("dl", { class: "facts" },
         el("dt", {}, "alone"), el("dd", {}, `${money(data.cost)}, ${plural(data.steps, "step")}, ${amount((usage.prompt ?? 0) + (usage.completion ?? 0))} tokens (${percent(share)} cached)`),
         sum.agents > 1 ? [el("dt", {}, "with those below"), el("dd", {}, `${money(sum.cost ?? 0)}, ${plural(sum.calls ?? 0, "call")}, ${plural(sum.agents, "agent")}`)] : null,
+        el("dt", {}, "may spend"), el("dd", {}, [data.purse.cost == null ? "" : money(data.purse.cost), data.purse.tokens == null ? "" : `${amount(data.purse.tokens)} tokens`].filter(Boolean).join(" and ") || "no cap", el("span", { class: "soft" }, data.purse.own ? " set aside for it" : data.superior ? " of its superior's purse" : "")),
         el("dt", {}, "failures"), el("dd", {}, String(data.failures)),
         el("dt", {}, "here since"), el("dd", {}, app.time(data.born))),
-      section("Checklist", data.checklist, (item) => el("li", { class: item.done ? "soft" : "" }, `${item.done ? "☑" : "☐"} ${item.text}`)),
+      section("Checklist", data.checklist, (item) => el("li", { class: item.done ? "soft" : "" }, `${item.done ? "☑" : "☐"} ${item.text}`, item.since ? el("span", { class: "soft" }, ` · since ${app.time(item.since)}`) : null)),
       section("Owes", data.owes, debt),
       section("Is owed", data.owed, debt),
       data.program ? [el("h3", {}, "Program"), el("p", {}, "one is running")] : null,

@@ -1,21 +1,9 @@
-// The runs that there are; begin one, compare two.
+// The runs that there are; begin one, tick two to compare.
 
 import { el, button, fill } from "./dom.js";
 import { amount, duration, money, plural } from "./words.js";
 import * as api from "./api.js";
 import { form } from "./dialogs.js";
-
-const FIGURES = [
-  ["status", "Status", (run) => run.status],
-  ["reason", "Reason", (run) => run.reason],
-  ["model", "Model", (run) => run.model],
-  ["agents", "Agents", (run) => amount(run.agents)],
-  ["steps", "Model calls", (run) => amount(run.steps)],
-  ["tokens", "Tokens", (run) => amount(run.tokens)],
-  ["cost", "Cost", (run) => `${run.simulated ? "simulated " : ""}${money(run.cost)}`],
-  ["time", "Time", (run) => duration(run.last - run.began)],
-  ["interventions", "Interventions", (run) => amount(run.interventions)],
-];
 
 export function runs(root, app) {
   const bar = el("div", { class: "head bar" });
@@ -39,11 +27,9 @@ export function runs(root, app) {
 
   function draw(all) {
     fill(bar, el("h2", {}, plural(all.length, "run")), el("span", { class: "grow" }),
-      picked.size === 2 ? null : el("span", { class: "soft" }, "tick two to compare them"),
+      picked.size === 2 ? el("a", { class: "button", href: `#/?${new URLSearchParams({ compare: [...picked].join(","), beside: "1" })}` }, "Compare the two") : el("span", { class: "soft" }, "tick two to compare them"),
       api.session.scope === "full" && !api.session.only ? button("Start a run", () => app.guarded(begin()), { class: "primary" }) : null);
-    const two = all.filter((run) => picked.has(run.id));
     fill(body,
-      two.length === 2 ? compare(two) : null,
       all.length ? el("table", { class: "cut runs" },
         el("thead", {}, el("tr", {}, ["", "Run", "Status", "Goal", "Agents", "Calls", "Cost", "Time", "Begun"].map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, all.map(row)))
@@ -66,12 +52,6 @@ export function runs(root, app) {
       el("td", { class: "words soft" }, run.goal.slice(0, 160)),
       el("td", { class: "num" }, amount(run.agents)), el("td", { class: "num" }, amount(run.steps)), el("td", { class: "num" }, money(run.cost)), el("td", { class: "num" }, duration(run.last - run.began)),
       el("td", { class: "num soft" }, run.began ? new Date(run.began * 1000).toLocaleString() : ""));
-  }
-
-  function compare(two) {
-    return el("section", {}, el("table", {},
-      el("thead", {}, el("tr", {}, el("th", {}, "Compared"), two.map((run) => el("th", { scope: "col" }, run.id)))),
-      el("tbody", {}, FIGURES.map(([, label, value]) => el("tr", {}, el("td", { class: "soft" }, label), two.map((run) => el("td", { class: "words" }, value(run))))))), el("h3", {}, "All runs"));
   }
 
   async function begin() {

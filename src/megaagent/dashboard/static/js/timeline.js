@@ -115,7 +115,7 @@ export function timeline(root, app) {
 
   function draw(context, width, height) {
     const palette = colours();
-    const tints = [palette.stands[0], palette.stands[1], palette.stands[4], palette.stands[6], palette.stands[8], palette.bad, palette.stands[9]];
+    const tints = [palette.stands[0], palette.stands[1], palette.stands[4], palette.stands[7], palette.stands[9], palette.bad, palette.stands[10]];
     context.font = `12px ${palette.font}`;
     context.textBaseline = "middle";
     drawTimes(context, width, height, palette);

@@ -85,8 +85,11 @@ const SAID = {
   VerdictGiven: (e) => (e.confirmed ? "verdict: confirmed" : `verdict: not confirmed${after((e.gaps ?? []).join("; "))}`),
   QuestionAsked: (e) => `asks${after(e.question)}`,
   QuestionAnswered: (e) => `the ${e.by} answered${after(e.text)}`,
+  ApprovalAsked: (e) => `asks to be let ${e.tool}${after((e.effect ?? []).join("; "))}`,
+  ApprovalAnswered: (e) => `the ${e.by ?? "person"} ${e.ruling === "approve" ? "approved" : "refused"} ${e.id}${after(e.remark)}`,
+  ToolBegun: (e) => `begins ${e.tool}`,
   HumanSpoke: (e) => `a person: ${e.action}${after(e.text)}`,
-  BudgetRaised: (e) => `new caps: ${[e.cost != null ? money(e.cost) : "", e.tokens != null ? `${amount(e.tokens)} tokens` : "", e.seconds != null ? duration(e.seconds) : ""].filter(Boolean).join(", ") || "none"}`,
+  BudgetRaised: (e) => `new caps${e.agent ? ` of ${nameOf(e.agent)}` : ""}: ${[e.cost != null ? money(e.cost) : "", e.tokens != null ? `${amount(e.tokens)} tokens` : "", e.seconds != null ? duration(e.seconds) : ""].filter(Boolean).join(", ") || "none"}`,
 };
 
 // What a fact says; a kind that this page does not know is shown by its name.
