@@ -16,6 +16,7 @@ from megaagent import events as ev
 from megaagent.agent.prompts import Prompts
 from megaagent.choice import check_price, is_simulated, open_models
 from megaagent.clock import Clock, WallClock
+from megaagent.equipment import equipment, rooted
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import BOSS, ENGINE, PERSON, Fact, Message, Revision, storable
 from megaagent.folder import RunFolder, new_folder
@@ -27,7 +28,7 @@ from megaagent.models.contract import Model
 from megaagent.past import check_against, new_caps, read_past
 from megaagent.running import Run
 from megaagent.settings import Settings, changed
-from megaagent.tools import Tool, toolbox
+from megaagent.tools import Tool
 from megaagent.wish import find_scenario
 from megaagent.workspace import Stamp, Workspace
 from megaagent.workspace.store import commit_at, head_of, move_branch, open_repository
@@ -71,17 +72,17 @@ async def fork(
         raise RunError(f"nothing can go on from fact {at}: a run begins with {FIRST} facts; give a later one")
     if say is not None and not say.strip():
         raise ConfigurationError("what is to be said to the boss is empty")
-    toolbox(tools)
     new = new_folder(runs or folder.path.parent, title_of(folder), clock.now())
     async with AsyncExitStack() as stack:
         with nothing_left_behind(new):
             parent = _take_journal(folder, new, at)
             past = read_past(new)
-            settings = changed(past.settings, changes, "fork")
+            settings = rooted(changed(past.settings, changes, "fork"))
             check_against(past.state, settings, changes)
             opened = open_models(settings, environ, models or {})
             check_price(settings)
             _check_prompts(settings)
+            tools = equipment(settings, tools)
             chosen = find_scenario(past.began.scenario) if past.began.scenario else None
             stamp = Stamp(BOSS, new.id, 0, 0, clock.now())
             workspace = take_workspace(folder.workspace, new.workspace, commits_in(new), stamp)

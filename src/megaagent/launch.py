@@ -22,6 +22,7 @@ from megaagent.clock import Clock, WallClock
 from megaagent.collector import rarely_collecting
 from megaagent.control import Control, ControlServer
 from megaagent.disk import Disk, PatientRuntime, no_beginning
+from megaagent.equipment import equipment, rooted
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import BOSS, ENGINE, Fact
 from megaagent.folder import RunFolder, forget_runs, new_folder, runs_folder
@@ -36,8 +37,7 @@ from megaagent.runtimes.local import LocalRuntime
 from megaagent.sandboxes import probe
 from megaagent.sandboxes.contract import Level
 from megaagent.settings import Settings, changed
-from megaagent.tools import Tool, toolbox
-from megaagent.tools.rules import check as check_tools
+from megaagent.tools import Tool
 from megaagent.wish import Scenario, acceptance_of, find_scenario, goal_of, settled
 from megaagent.workspace import Stamp, Workspace
 
@@ -76,11 +76,11 @@ async def start(
     environ = os.environ if environ is None else environ
     clock = clock or WallClock()
     chosen = find_scenario(scenario) if isinstance(scenario, str) else scenario
-    settings = settled(settings or Settings(), chosen, model, base_url)
+    settings = rooted(settled(settings or Settings(), chosen, model, base_url))
     goal = goal_of(goal, chosen)
     models = open_models(settings, environ, models or {})
     check_price(settings)
-    check_tools(settings.tools, toolbox(tools).names)
+    tools = equipment(settings, tools)
     Prompts(Path(settings.prompts) if settings.prompts else None)
     kept = runs_folder(Path(runs) if runs else None, environ)
     folder = new_folder(kept, chosen.name if chosen else goal, clock.now())
@@ -136,6 +136,7 @@ async def resume(
         raise RunError(f"run {folder.id} is completed; {made_up_for(folder, ending)}")
     settings = changed(past.settings, changes, "resume")
     check_against(past.state, settings, changes)
+    tools = equipment(settings, tools)
     chosen = find_scenario(past.began.scenario) if past.began.scenario else None
     opened = open_models(settings, environ, models or {})
     async with AsyncExitStack() as stack:

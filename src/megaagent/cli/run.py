@@ -84,6 +84,14 @@ def command(
         list[str] | None,
         typer.Option("--check", metavar="COMMAND", help="Must exit with 0 on the deliverable; may be given again."),
     ] = None,
+    tools: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tools",
+            metavar="FILE.py",
+            help="Tools of yours: a file of typed functions, or a name that a package offers; may be given again.",
+        ),
+    ] = None,
     ask_before: Annotated[
         list[str] | None,
         typer.Option(
@@ -119,6 +127,7 @@ def command(
         "model.price": price,
         "simulation.speed": speed,
         "checks": check or None,
+        "tools.functions": tools or None,
         "tools.ask_before": ask_before or None,
         "attended": attended or None,
     }

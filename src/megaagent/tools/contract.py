@@ -47,7 +47,7 @@ class Tool:
         seconds: float = 600.0,
     ):
         self.function = function
-        self.name = name or function.__name__
+        self.name = name or getattr(function, "__name__", "")
         self.seconds = seconds
         self.reads = reads
         self.repeatable = repeatable or reads
@@ -61,7 +61,10 @@ class Tool:
                 f"tool {self.name!r}: write a docstring; its text tells the model what the tool does"
             )
         self.description = summary
-        self.needs, self.arguments = _arguments_of(self.name, function, arguments)
+        try:
+            self.needs, self.arguments = _arguments_of(self.name, function, arguments)
+        except (NameError, TypeError, ValueError) as error:  # a type that is not there, a signature that is not told
+            raise ConfigurationError(f"tool {self.name!r}: its parameters cannot be read: {error}") from error
         self.spec = ToolSpec(self.name, summary, _schema_of(self.arguments))
 
     async def answer(self, call: ToolCall, desk: Mapping[type, object]) -> str:
@@ -107,7 +110,7 @@ class Tool:
         result, error = await asyncio.to_thread(call)
         if error is not None:
             raise ToolError(f"{self.name} failed: {type(error).__name__}: {error}") from error
-        return result
+        return await result if inspect.isawaitable(result) else result
 
     def decode(self, arguments: str) -> msgspec.Struct:
         """The arguments as the function's types.

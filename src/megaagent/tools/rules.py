@@ -16,7 +16,7 @@ from msgspec import field
 from megaagent.errors import ConfigurationError, ToolError
 from megaagent.events import BOSS, AgentId, Ruling, Struct, lineage, name_of
 
-# Without these an agent could not end its turn, answer others, settle debts or close its list: they stay with everybody.
+# Without these an agent could not end its turn, answer others, settle debts or close its list: nobody takes them away.
 ALWAYS = ("review", "talk", "change_task_status", "wait", "terminate")
 MOST_PATTERNS = 100  # that a recruit is given
 LONGEST_PATTERN = 100  # characters
@@ -43,6 +43,7 @@ class ToolSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What agents may use, and what a person is asked about first.
 
     Attributes:
+        functions: the user's own tools: files of typed Python functions, or names that installed packages offer.
         ask_before: tools, by name or pattern, before whose calls a person is asked; a short way to say `approvals`.
         unanswered, minutes: of `ask_before`, as in a rule.
         approvals: rules; the first that fits a call holds, those of `ask_before` come last.
@@ -50,6 +51,7 @@ class ToolSettings(Struct, frozen=True, forbid_unknown_fields=True):
             what its superior may not, so the boss must be among them; an empty list takes a tool from everybody.
     """
 
+    functions: tuple[str, ...] = ()
     ask_before: tuple[str, ...] = ()
     unanswered: Ruling = "refuse"
     minutes: float = 30.0
