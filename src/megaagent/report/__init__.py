@@ -8,8 +8,8 @@ from megaagent.errors import RunError
 from megaagent.events import Record
 from megaagent.folder import RunFolder
 from megaagent.journal import open_reader
-from megaagent.report.gathering import Gathering, gathered
 from megaagent.report.markdown import markdown
+from megaagent.report.outline import Outline
 
 __all__ = ["report", "write_report"]
 
@@ -17,14 +17,15 @@ __all__ = ["report", "write_report"]
 def write_report(folder: RunFolder) -> None:
     """Write `report.md` into the run's folder."""
     reader = open_reader(folder.journal)
+    outline = Outline()
     try:
-        gathering = gathered(reader)
+        outline.read(reader)
     finally:
         reader.close()
-    if gathering.damage is not None:
-        raise RunError(gathering.damage)
+    if outline.damage is not None:
+        raise RunError(outline.damage)
     making = folder.report.with_name(folder.report.name + ".making")
-    making.write_text(markdown(gathering), encoding="utf-8")
+    making.write_text(markdown(outline), encoding="utf-8")
     making.replace(folder.report)  # whole or not there: it is the sign that everything was closed
 
 
@@ -37,9 +38,9 @@ def report(records: Iterable[Record]) -> str:
     Raises:
         RunError: the journal does not begin as a run.
     """
-    gathering = Gathering()
+    outline = Outline()
     for record in records:
-        gathering.take_in(record)
-    if gathering.began is None:
+        outline.take_in(record)
+    if outline.began is None:
         raise RunError("the journal does not begin as a run")
-    return markdown(gathering)
+    return markdown(outline)

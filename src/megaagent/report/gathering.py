@@ -4,94 +4,60 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from megaagent import events as ev
-from megaagent.errors import RunError
 from megaagent.events import BOSS, AgentId, Record, lineage, name_of
 from megaagent.journal import JournalReader
-from megaagent.journal.bodies import MARKER
 from megaagent.readings.costs import Costs
 from megaagent.readings.critical import CriticalPath
 from megaagent.readings.lanes import Lanes
 from megaagent.readings.overview import Overview
 from megaagent.report import document as doc
-from megaagent.report.flights import Flights
-from megaagent.report.happenings import Checks, Files, Interventions, Programs, Repairs
+from megaagent.report.happenings import Files, Interventions, Programs
+from megaagent.report.outline import Outline
 from megaagent.report.style import COLOURS
 from megaagent.report.words import one_line
 
-# Facts whose long texts are shown; those of all others stay where they are.
-SHOWN: Final = (ev.RunStarted, ev.RunForked, ev.RunEnded, ev.CheckRun, ev.VerdictGiven, ev.HumanSpoke)
 MOST_TOOLS: Final = 60
-LOST: Final = "(this text cannot be read)"
 
 
-class Gathering:
-    """The fold, as far as the journal can be read.
-
-    Attributes:
-        damage: why it could not be read to its end.
-    """
+class Gathering(Outline):
+    """The fold of everything."""
 
     def __init__(self) -> None:
         self.overview = Overview()
+        super().__init__(self.overview.state)
         self.lanes = Lanes()
         self.costs = Costs()
         self.critical = CriticalPath()
-        self.flights = Flights()
         self.files = Files()
-        self.checks = Checks()
         self.programs = Programs()
         self.interventions = Interventions()
-        self.repairs = Repairs()
-        self.damage: str | None = None
-        self.began: ev.RunStarted | None = None
         self.model = ""
         self.settings = "{}"
         self.parent: str | None = None
         self.resumed = 0
         self.versions: list[str] = []
-        self.first = self.last = 0.0
 
-    @property
-    def time(self) -> float:
-        """Seconds from the first fact to the last, without the time between engines."""
-        return max(0.0, self.last - self.first - self.flights.idle)
+    def apply(self, record: Record) -> None:
+        self.overview.take_in(record)
 
     def take_in(self, record: Record) -> None:
-        """Fold one fact.
-
-        Raises:
-            RunError: the journal does not begin as a run, or the fact does not follow from those before it.
-        """
-        if self.began is None and not isinstance(record.event, ev.RunStarted):
-            raise RunError("the journal does not begin as a run")
-        try:
-            self.overview.take_in(record)
-        except (KeyError, AttributeError, IndexError) as error:
-            raise RunError(f"fact {record.position} does not follow from those before it: {error!r}") from error
+        super().take_in(record)
         self._of_run(record)
         self.lanes.take_in(record)
         self.costs.take_in(record, self.overview)
         self.critical.take_in(record)
-        self.flights.take_in(record)
-        for fold in (self.files, self.checks, self.programs, self.interventions, self.repairs):
+        for fold in (self.files, self.programs, self.interventions):
             fold.take_in(record)
-        self.last = max(self.last, record.time)
-
-    def complain(self, error: RunError) -> None:
-        """Something of the journal cannot be read."""
-        self.damage = self.damage or str(error)
 
     def _of_run(self, record: Record) -> None:
         match record.event:
             case ev.RunStarted() as began:
-                self.began, self.first = began, record.time
                 self.model, self.settings = began.model, began.settings
                 self._worked(began.version)
             case ev.RunForked() as forked:
@@ -117,38 +83,8 @@ def gathered(reader: JournalReader) -> Gathering:
         RunError: not even its first fact can be read, or it is no run's.
     """
     gathering = Gathering()
-    try:
-        for record in lean(reader, gathering.complain):
-            gathering.take_in(record)
-    except RunError as error:
-        if gathering.began is None:
-            raise
-        gathering.complain(error)
+    gathering.read(reader)
     return gathering
-
-
-def lean(reader: JournalReader, lost: Callable[[RunError], object]) -> Iterator[Record]:
-    """All facts, with the long texts of those only that are shown.
-
-    Args:
-        lost: is told of a text that cannot be read; the fact comes without it.
-    """
-    for record in reader.records(bodies=False):
-        if isinstance(record.event, SHOWN):
-            try:
-                yield reader.record(record.position) or record
-            except RunError as error:
-                lost(error)
-                yield without_texts(record)
-        else:
-            yield record
-
-
-def without_texts(record: Record) -> Record:
-    """The fact with words in the place of long texts."""
-    texts = {name: getattr(record.event, name) for name in record.event.__struct_fields__}
-    marked = {name: LOST for name, text in texts.items() if isinstance(text, str) and text.startswith(MARKER)}
-    return replace(record, event=replace(record.event, **marked))
 
 
 def report_of(gathering: Gathering, standing: str | None = None) -> doc.Report:

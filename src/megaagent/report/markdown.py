@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from megaagent.events import name_of
 from megaagent.organization.members import Member
 from megaagent.organization.state import State
-from megaagent.report.gathering import Gathering
+from megaagent.report.outline import Outline
 
 
-def markdown(gathering: Gathering) -> str:
+def markdown(outline: Outline) -> str:
     """The report of a run, ended or not."""
-    return "\n".join(_lines(gathering)) + "\n"
+    return "\n".join(_lines(outline)) + "\n"
 
 
-def _lines(gathering: Gathering) -> Iterator[str]:
-    began, state = gathering.began, gathering.overview.state
+def _lines(outline: Outline) -> Iterator[str]:
+    began, state = outline.began, outline.state
     assert began is not None
     run = state.run
     ending = run.ending
@@ -25,8 +25,8 @@ def _lines(gathering: Gathering) -> Iterator[str]:
     if run.simulated:
         yield "**This was a simulation: no model was asked. Answers, tokens, times and costs are made up by a script.**"
         yield ""
-    if gathering.damage is not None:
-        yield f"**The journal is damaged; this is what could be read of it.** {one_line(gathering.damage, 2000)}"
+    if outline.damage is not None:
+        yield f"**The journal is damaged; this is what could be read of it.** {one_line(outline.damage, 2000)}"
         yield ""
     yield f"Run {began.run}, MegaAgent {began.version}, model {one_line(began.model) or 'by tier'}."
     if ending is not None:
@@ -40,32 +40,32 @@ def _lines(gathering: Gathering) -> Iterator[str]:
         yield from (f"- {one_line(gap, 2000)}" for gap in ending.gaps)
         yield ""
     yield "## Figures\n"
-    yield from (f"- {line}" for line in _figures(gathering))
+    yield from (f"- {line}" for line in _figures(outline))
     yield "\n## The organization\n"
     if "boss" in state.members:
         yield from _tree(state, state.members["boss"], 0)
     yield "\n## Checks\n"
-    yield from _checks(gathering)
+    yield from _checks(outline)
     yield "\n## What went wrong and was put right\n"
-    repairs = gathering.repairs.told()
+    repairs = outline.repairs.told()
     yield from (f"- {repair.count} × {one_line(repair.what)}" for repair in repairs)
     if not repairs:
         yield "Nothing."
 
 
-def _figures(gathering: Gathering) -> Iterator[str]:
-    run = gathering.overview.state.run
+def _figures(outline: Outline) -> Iterator[str]:
+    run = outline.state.run
     yield f"{run.agents} agents, {run.steps} model calls, {run.messages} messages, {run.commits} commits"
-    yield f"{gathering.last - gathering.first:.1f} s from the first fact to the last"
+    yield f"{outline.last - outline.first:.1f} s from the first fact to the last"
     share = run.usage.cached / run.usage.prompt if run.usage.prompt else 0.0
     yield f"{run.usage.prompt:,} prompt tokens ({share:.0%} from the cache), {run.usage.completion:,} completion tokens"
     label = "simulated cost" if run.simulated else "cost"
     unpriced = f", and {run.unpriced} calls whose price is unknown" if run.unpriced else ""
     yield f"{label} ${run.cost:.4f}{unpriced}"
-    if gathering.repairs.doubtful:
-        doubtful = f"{gathering.repairs.doubtful:,} tokens"
+    if outline.repairs.doubtful:
+        doubtful = f"{outline.repairs.doubtful:,} tokens"
         yield f"attempts that failed and may have been paid for: {doubtful}, which stay reserved"
-    overlap = gathering.flights.overlapped / gathering.time if gathering.time else 0.0
+    overlap = outline.flights.overlapped / outline.time if outline.time else 0.0
     yield f"at least two calls in flight during {overlap:.0%} of the time"
 
 
@@ -77,8 +77,8 @@ def _tree(state: State, member: Member, depth: int) -> Iterator[str]:
         yield from _tree(state, state.members[id], depth + 1)
 
 
-def _checks(gathering: Gathering) -> Iterator[str]:
-    for round in gathering.checks.told():
+def _checks(outline: Outline) -> Iterator[str]:
+    for round in outline.checks.told():
         yield f"Round {round.number}:\n"
         for check in round.checks:
             mark = "passed" if check.passed else "**failed**"
