@@ -166,7 +166,7 @@ def test_a_call_ends_once_though_who_makes_it_leaves_while_its_end_is_recorded(t
         if "boss/ann" in state.members:
             assert (await control.stop("", "ann")).endswith("0 left running")
 
-    settings = capped(budget__tokens=13_000)  # too little to reserve what the first attempt may have cost beside it
+    settings = capped(budget__tokens=13_300)  # too little to reserve what the first attempt may have cost beside it
     model = Silent(Script({"boss": boss}), latency=SLOW)
     run = rehearse(model, settings=settings, meanwhile=person, commit=1.0)
     ended = [r.event.call for r in run.records if isinstance(r.event, ev.ModelAnswered | ev.CallFailed)]

@@ -169,8 +169,9 @@ class Contexts:
         conversation = self._conversations.get(agent)
         if conversation is None:
             conversation = Conversation(self._find, (self._prefix, self._role_of(agent)))
-            for record in self._read().records(agent=agent):
-                conversation.apply(record)
+            if self._state.members[agent].step:  # before its first step there is nothing to read
+                for record in self._read().records(agent=agent):
+                    conversation.apply(record)
             self._conversations[agent] = conversation
             if len(self._conversations) > AWAKE:
                 self._put_one_to_rest()

@@ -8,9 +8,10 @@ record   every effect is a fact in the journal; the state is folded from it, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from msgspec.structs import replace
@@ -47,6 +48,7 @@ OUTSIDE = (
 )
 OVERRUN = "budget overrun"
 SLICE = 32  # steps that are begun in one round of the event loop
+LOOKED_AT = 2_000  # agents in one tick: at a hundred thousand, all of them would hold up the loop
 TICK = 1.0  # seconds of the run's clock between two looks at all that act
 
 Append = Callable[[Sequence[Fact], Sequence[bytes]], Awaitable[Sequence[Record]]]
@@ -92,6 +94,7 @@ class Organization:
         self._told = False  # the boss, of the budget: also while that is on its way into the journal
         self._alarms = Alarms()  # of the waits of those who rest
         self._ticked = 0.0
+        self._rounds: Iterator[AgentId] = iter(())
         self._left: list[AgentId] = []  # have retired and may have calls under way
         self._calling_off = asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
@@ -234,11 +237,14 @@ class Organization:
         return False
 
     def _tick(self, now: float) -> list[Fact]:
-        """Once in a while all that act are looked at, and not only what has changed."""
+        """Once in a while all that act are looked at, some at a time, and not only what has changed."""
         if now < self._ticked + TICK:
             return []
         self._ticked = now
-        self._assert_nobody_is_forgotten()
+        some = list(islice(self._rounds, LOOKED_AT))
+        if len(some) < LOOKED_AT:  # round: from the beginning, with those who have come since
+            self._rounds = iter(list(self.state.members))
+        self._assert_not_forgotten(self.state.members[agent] for agent in some)
         return self._let_pass()
 
     def _let_pass(self) -> list[Fact]:
@@ -306,7 +312,7 @@ class Organization:
             self._voices.call_off_waiting()
         idle = not self._steps and self._verifying is None and not self._programs.agents() and not self._going
         if idle:
-            self._assert_nobody_is_forgotten()
+            self._assert_not_forgotten(state.live())
         if idle and state.run.paused is not None and not (self._attended or state.run.held):
             self.end("paused", state.run.paused)
         elif idle and not self._anybody_is_timed() and not self._anybody_is_held():
@@ -316,11 +322,11 @@ class Organization:
             ends = [self._alarms.next(), self._ticked + TICK if looked else None]
             await self._something(until=min((end for end in ends if end is not None), default=None))
 
-    def _assert_nobody_is_forgotten(self) -> None:
+    def _assert_not_forgotten(self, members: Iterable[Member]) -> None:
         """An agent that may act has its step scheduled. If not, a wake-up was lost: a bug, and loud."""
         if self._ending is not None:
             return
-        for member in self.state.live():
+        for member in members:
             scheduled = member.id in self._steps or member.id in self.state.touched or member.id in self._ready
             if (member.going or member.inbox) and not scheduled and self._may_begin(member):
                 raise AssertionError(f"lost wake-up: {member.id} may act and has no step scheduled")
