@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -111,23 +111,39 @@ def find_run(runs: Path, name: str | None) -> RunFolder:
     if name is not None and "/" in name:
         return _checked(Path(name).absolute(), name)
     there = sorted(path for path in _children(runs) if (path / JOURNAL).exists())
-    if name is None:
-        if not there:
-            raise RunError(f"there is no run in {runs} yet; start one with: megaagent run GOAL")
-        return RunFolder(there[-1].absolute())
-    fitting = [path for path in there if path.name == name] or [p for p in there if p.name.startswith(name)]
-    fitting = fitting or [path for path in there if name in path.name]
-    if len(fitting) == 1:
-        return RunFolder(fitting[0].absolute())
-    if fitting:
-        raise RunError(
-            f"{name!r} fits {len(fitting)} runs: {', '.join(path.name for path in fitting[:5])}; say more of it"
-        )
-    if (Path(name) / JOURNAL).exists():
+    names = [path.name for path in there]
+    if name is not None and not _fitting(names, name) and (Path(name) / JOURNAL).exists():
         return RunFolder(Path(name).absolute())
-    near = get_close_matches(name, [path.name for path in there], n=3, cutoff=0.4)
+    return RunFolder((runs / pick(names, name, str(runs))).absolute())
+
+
+def pick(names: Sequence[str], name: str | None, where: str) -> str:
+    """The run that a person means by a name, its beginning or a part of it; the last when none is named.
+
+    Args:
+        names: of the runs that there are, in order.
+        where: they are, for errors.
+
+    Raises:
+        RunError: there is none, or the name fits several.
+    """
+    if name is None:
+        if not names:
+            raise RunError(f"there is no run in {where} yet; start one with: megaagent run GOAL")
+        return names[-1]
+    fitting = _fitting(names, name)
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise RunError(f"{name!r} fits {len(fitting)} runs: {', '.join(fitting[:5])}; say more of it")
+    near = get_close_matches(name, names, n=3, cutoff=0.4)
     hint = f"; nearest: {', '.join(near)}" if near else ""
-    raise RunError(f"there is no run {name!r} in {runs}{hint}")
+    raise RunError(f"there is no run {name!r} in {where}{hint}")
+
+
+def _fitting(names: Sequence[str], name: str) -> list[str]:
+    fitting = [each for each in names if each == name] or [each for each in names if each.startswith(name)]
+    return fitting or [each for each in names if name in each]
 
 
 def all_runs(runs: Path) -> list[RunFolder]:

@@ -14,6 +14,7 @@ import typer
 
 from megaagent import __version__
 from megaagent.cli.exits import BUG, CONFIGURATION, INTERRUPTED, READER_GONE, code_of
+from megaagent.cli.grouping import flat
 from megaagent.cli.words import clean_block, complain
 from megaagent.errors import MegaAgentError
 
@@ -22,9 +23,14 @@ COMMANDS: Final = {
     "resume": "Go on with a run that was stopped, cut off, or exhausted.",
     "fork": "Begin another run from any point of one.",
     "ps": "List the runs, newest first.",
+    "top": "Watch a run's agents by spend, rate or state.",
     "tree": "Show a run's agents, and how each stands.",
+    "why": "Show whom an agent waits for, down to who must act.",
     "show": "Print what a run's journal holds, one fact per line.",
     "logs": "Print one agent's conversation.",
+    "files": "List the shared files, and who wrote them.",
+    "blame": "Show which agent wrote which line of a file.",
+    "cost": "Show where the money went.",
     "report": "Print a run's report.",
     "replay": "Prove that a run's journal, state and files are one.",
     "check-journal": "Say whether a run's journal is as it was written.",
@@ -101,7 +107,7 @@ def application(chosen: str | None = None) -> typer.Typer:
     for name, summary in COMMANDS.items():
         if name == chosen:
             module = import_module(f"megaagent.cli.{name.replace('-', '_')}")
-            app.command(name, help=f"{summary}\n\n{module.HELP}", short_help=summary)(module.command)
+            app.command(name, help=f"{summary}\n\n{module.HELP}", short_help=summary)(flat(module.command))
         else:
             app.command(name, help=summary)(_listed)
     return app

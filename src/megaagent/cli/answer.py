@@ -6,24 +6,27 @@ from typing import Annotated
 
 import typer
 
-from megaagent.cli.options import RunName, Runs
+from megaagent.cli.options import Seen
 
 HELP = """\b
-Example:
+Examples:
   megaagent answer "Use the MIT licence."
+  megaagent answer "Both." --question 'boss/engine#7.1'
 
-Which question is open is shown by the live view, and by: megaagent show --kind QuestionAsked"""
+Which question is open is shown by the live view, and by: megaagent show --kind QuestionAsked
+
+See also: send, run --attended"""
 
 
 def command(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="The answer.")],
-    run: RunName = None,
+    seen: Seen,
     question: Annotated[
-        str, typer.Option("--question", metavar="ID", help="Which question, when several are open.")
+        str,
+        typer.Option("--question", metavar="ID", help="Which question, when several are open.", show_default=False),
     ] = "",
-    runs: Runs = None,
 ) -> int:
     from megaagent.cli.asking import tell
     from megaagent.control import Request
 
-    return tell(run, runs, Request("answer", question, text))
+    return tell(seen, Request("answer", question, text))

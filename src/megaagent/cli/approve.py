@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from megaagent.cli.options import Runs
+from megaagent.cli.options import Place
 from megaagent.cli.ruling import Remark, Words, rule
 
 HELP = """\b
@@ -15,5 +15,5 @@ What waits is shown by the live view, and by: megaagent ps
 The settings tools.ask_before and tools.approvals say which calls wait."""
 
 
-def command(words: Words = None, remark: Remark = "", runs: Runs = None) -> int:
-    return rule("approve", words, remark, runs)
+def command(place: Place, words: Words = None, remark: Remark = "") -> int:
+    return rule("approve", words, remark, place)

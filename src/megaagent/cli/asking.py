@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
-
-from megaagent.cli.options import chosen_run
+from megaagent.cli.options import Place, Seen
 from megaagent.cli.words import clean
-from megaagent.control import Request, ask
+from megaagent.control import Request
 from megaagent.errors import RunError
 
 
-def tell(run: str | None, runs: Path | None, request: Request) -> int:
+def tell(place: Place, request: Request, run: str | None = None) -> int:
     """Ask the run for something.
+
+    Args:
+        run: its name, when the place does not say it.
 
     Raises:
         RunError: it is not going on, or it refused; the message says why.
     """
-    answer = asyncio.run(ask(chosen_run(run, runs).socket, request))
+    with place.sight_of(place.run if isinstance(place, Seen) else run) as sight:
+        answer = sight.ask(request)
     if not answer.ok:
         raise RunError(answer.text)
     print(clean(answer.text))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from megaagent.cli.options import RunName, Runs, chosen_run
+from megaagent.cli.options import Chosen
 
 HELP = """\b
 Example:
@@ -14,13 +14,13 @@ every write against the workspace. Exit code 1 names the first bad row;
 what stands before it is saved by: megaagent repair"""
 
 
-def command(run: RunName = None, runs: Runs = None) -> int:
+def command(chosen: Chosen) -> int:
     from megaagent.cli.exits import BUG
     from megaagent.cli.options import how_to_name
     from megaagent.cli.words import clean, plural, program
     from megaagent.repair import check
 
-    folder = chosen_run(run, runs)
+    folder = chosen.folder()
     found = check(folder)
     print(f"run {folder.id}")
     print(f"{plural(found.rows, 'row')} good")

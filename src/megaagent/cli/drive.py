@@ -16,9 +16,9 @@ import msgspec
 
 from megaagent.cli.ending import ending, opening
 from megaagent.cli.exits import ENDINGS, INTERRUPTED
-from megaagent.cli.options import how_to_name
+from megaagent.cli.options import Look, how_to_name
 from megaagent.cli.printer import say_now, write_at_once
-from megaagent.cli.views import Look, View, choose
+from megaagent.cli.views import View, choose
 from megaagent.cli.words import clean_json, program
 from megaagent.errors import MegaAgentError
 from megaagent.events import Record

@@ -9,29 +9,30 @@ from typing import Annotated
 
 import typer
 
-from megaagent.cli.options import RunName, Runs, chosen_run, quoted
+from megaagent.cli.options import Chosen, quoted
 from megaagent.cli.words import clean
 from megaagent.errors import ConfigurationError
 
-HELP = """\b
+HELP = """Only the branch is made, or moved forward; files, index and configuration stay as they are.
+
+\b
 Examples:
   megaagent fetch --into ../project
   megaagent fetch 20261121-0931 --into . --branch agents-draft
 
-Only the branch is made, or moved forward; files, index and configuration stay as they are."""
+See also: patch, files"""
 
 ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
 
 
 def command(
     into: Annotated[Path, typer.Option("--into", metavar="REPO", help="A Git repository.")],
-    run: RunName = None,
+    chosen: Chosen,
     branch: Annotated[
         str | None, typer.Option("--branch", metavar="NAME", help="megaagent/RUN unless named.", show_default=False)
     ] = None,
-    runs: Runs = None,
 ) -> int:
-    folder = chosen_run(run, runs)
+    folder = chosen.folder()
     name = branch if branch is not None else f"megaagent/{folder.id}"
     if not into.is_dir() or _git(into, "rev-parse", "--git-dir").returncode != 0:
         raise ConfigurationError(f"--into {into}: not a Git repository")

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from megaagent.cli.options import (
-    BaseUrl,
-    Fallback,
-    Json,
-    MaxCost,
-    MaxDisk,
-    MaxSteps,
-    MaxTime,
-    MaxTokens,
-    Model,
-    Plain,
-    Price,
-    Quiet,
-    RunName,
-    Runs,
-    chosen_run,
-)
+from megaagent.cli.options import Caps, Chosen, Look, Models, Set
 
 HELP = """\b
 Examples:
@@ -39,46 +23,25 @@ that fact counts towards the caps."""
 
 def command(
     at: Annotated[int, typer.Option("--at", metavar="EVENT", help="The last fact that both runs have in common.")],
-    run: RunName = None,
-    model: Model = None,
-    base_url: BaseUrl = None,
-    fallback: Fallback = None,
-    price: Price = None,
+    chosen: Chosen,
+    models: Models,
+    caps: Caps,
+    look: Look,
     prompts: Annotated[
         Path | None,
-        typer.Option("--prompts", metavar="DIR", help="A folder of prompts that replace the built-in ones."),
+        typer.Option(
+            "--prompts", metavar="DIR", help="A folder of prompts that replace the built-in ones.", show_default=False
+        ),
     ] = None,
-    say: Annotated[str | None, typer.Option("--say", metavar="TEXT", help="Mail to the boss, from you.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, such as limits.agents=50.")
+    say: Annotated[
+        str | None, typer.Option("--say", metavar="TEXT", help="Mail to the boss, from you.", show_default=False)
     ] = None,
-    runs: Runs = None,
-    max_cost: MaxCost = None,
-    max_tokens: MaxTokens = None,
-    max_time: MaxTime = None,
-    max_steps: MaxSteps = None,
-    max_disk: MaxDisk = None,
-    plain: Plain = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    set_: Set = None,
 ) -> int:
     from megaagent.cli.drive import drive
     from megaagent.cli.run import assignment
-    from megaagent.cli.views import Look
     from megaagent.fork import fork
 
-    options: dict[str, Any] = {
-        "model.name": model,
-        "model.base_url": base_url,
-        "model.fallbacks": fallback or None,
-        "model.price": price,
-        "prompts": str(prompts.absolute()) if prompts is not None else None,
-        "budget.cost": max_cost,
-        "budget.tokens": max_tokens,
-        "budget.seconds": max_time,
-        "budget.steps": max_steps,
-        "budget.disk": max_disk,
-    }
-    changes = dict(map(assignment, set_ or [])) | {name: value for name, value in options.items() if value is not None}
-    folder = chosen_run(run, runs)
-    return drive(fork(folder, at=at, changes=changes, say=say), Look(plain, json, quiet))
+    replaced = {"prompts": str(prompts.absolute())} if prompts is not None else {}
+    changes = dict(map(assignment, set_ or [])) | models.changes() | replaced | caps.changes()
+    return drive(fork(chosen.folder(), at=at, changes=changes, say=say), look)

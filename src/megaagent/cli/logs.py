@@ -2,48 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from megaagent import events as ev
-from megaagent.cli.options import RunName, Runs, chosen_run
+from megaagent.cli.options import Seen
 from megaagent.cli.words import clean, clean_block, duration
-from megaagent.events import AgentId, Message, Record, name_of
+from megaagent.events import AgentId, Message, MessageId, Record, name_of
 
 if TYPE_CHECKING:
-    from megaagent.journal import JournalReader
+    from megaagent.cli.sight import Sight
 
-HELP = """\b
+HELP = """What the agent was told, said and did, in order. With -f it goes on until the run ends.
+
+\b
 Examples:
   megaagent logs boss
-  megaagent logs search 20261121-0931 | less"""
+  megaagent logs search 20261121-0931 | less
+  megaagent logs -f search
+
+See also: show (facts), why, tree (who is there)"""
 
 
 def command(
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="Its one-word name; verifier for the judge.")],
-    run: RunName = None,
-    runs: Runs = None,
+    seen: Seen,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes, until the run ends.")] = False,
 ) -> int:
-    from megaagent.cli.reading import agent_named, opened
+    from megaagent.cli.following import followed
+    from megaagent.cli.reading import agent_named
 
-    with opened(chosen_run(run, runs)) as reader:
-        for line in conversation(reader, agent_named(reader, agent)):
+    with seen.sight() as sight:
+        id = agent_named(sight, agent)
+        records = followed(sight, agent=id) if follow else sight.records(agent=id)
+        for line in conversation(sight, id, records):
             print(line)
     return 0
 
 
-def conversation(reader: JournalReader, agent: AgentId) -> Iterator[str]:
-    """Everything that the agent was told, said and did, in order."""
-    first = next(reader.records(limit=1, bodies=False), None)
-    mail = _mail_to(reader, agent)
-    for record in reader.records(kinds=[ev.AgentRecruited]):
+def conversation(sight: Sight, agent: AgentId, records: Iterable[Record]) -> Iterator[str]:
+    """Everything that the agent was told, said and did, in order.
+
+    Args:
+        records: the agent's own.
+    """
+    first = next(sight.records(limit=1, bodies=False), None)
+    post = Post(sight)
+    for record in sight.records(kinds=[ev.AgentRecruited]):
         if isinstance(record.event, ev.AgentRecruited) and record.event.id == agent:
             yield f"=== {clean(agent)}: {clean(record.event.description)}"
             yield from _block(record.event.prompt)
-    for record in reader.records(agent=agent):
-        heading, lines = _entry(record, mail)
+    for record in records:
+        heading, lines = _entry(record, post)
         if heading:
             since = duration(record.time - first.time) if first is not None else ""
             yield ""
@@ -51,19 +63,29 @@ def conversation(reader: JournalReader, agent: AgentId) -> Iterator[str]:
             yield from lines
 
 
-def _mail_to(reader: JournalReader, agent: AgentId) -> dict[str, Message]:
-    sent = (record.event for record in reader.records(kinds=[ev.MessageSent]))
-    return {
-        event.message.id: event.message
-        for event in sent
-        if isinstance(event, ev.MessageSent) and agent in event.message.to
-    }
+class Post:
+    """Finds messages by their ids, which begin with the agent among whose facts they stand."""
+
+    def __init__(self, sight: Sight):
+        self._sight = sight
+        self._known: dict[MessageId, Message] = {}
+        self._read: dict[AgentId, int] = {}
+
+    def found(self, id: MessageId) -> Message | None:
+        """The message of that id, if the journal has it."""
+        owner = id.partition("#")[0]
+        if id not in self._known:
+            for record in self._sight.records(self._read.get(owner, 0), agent=owner, kinds=[ev.MessageSent]):
+                self._read[owner] = record.position
+                if isinstance(record.event, ev.MessageSent):
+                    self._known[record.event.message.id] = record.event.message
+        return self._known.get(id)
 
 
-def _entry(record: Record, mail: dict[str, Message]) -> tuple[str, list[str]]:
+def _entry(record: Record, post: Post) -> tuple[str, list[str]]:
     match record.event:
         case ev.CallIntended(mail=ids) if ids:
-            letters = [mail[id] for id in ids if id in mail]
+            letters = [letter for letter in map(post.found, ids) if letter is not None]
             lines = [line for letter in letters for line in _letter(letter)]
             return f"reads {len(ids)} of its mail", lines
         case ev.ModelAnswered() as answer:

@@ -249,6 +249,13 @@ class Panorama:
             self._settle(debtor, done)
             self._change(debtor, done, done, now)
 
+    def place(self, row: Row) -> None:
+        """Put an agent in as it stands; its superior is there already."""
+        self._join(row)
+        if row.stand == "busy":
+            for id in lineage(row.id)[1:]:
+                self.rows[id].busy_below += 1
+
     # -- the rows -----------------------------------------------------------------------------------------------
 
     def _join(self, row: Row) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from megaagent.cli.options import RunName, Runs, chosen_run
+from megaagent.cli.options import Chosen
 from megaagent.errors import RunError
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ Examples:
   megaagent patch | git -C ../project apply --3way"""
 
 
-def command(run: RunName = None, runs: Runs = None) -> int:
+def command(chosen: Chosen) -> int:
     import sys
 
     from megaagent.cli.words import clean_block
     from megaagent.workspace import Workspace
 
-    folder = chosen_run(run, runs)
+    folder = chosen.folder()
     base, result = _ends(folder)
     workspace = Workspace.open(folder.workspace)
     try:

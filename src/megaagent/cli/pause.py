@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from megaagent.cli.options import Reason, Seen, Subtree
 
-import typer
+HELP = """Calls in flight come home and their answers are kept; no new step begins. Nothing is spent until it goes on.
 
-from megaagent.cli.options import RunName, Runs, Subtree
-
-HELP = """\b
+\b
 Examples:
   megaagent pause
-  megaagent pause 20261121-0931
+  megaagent pause 20261121-0931 --reason "lunch"
   megaagent pause --agent search
 
-Calls in flight come home; go on with: megaagent unpause"""
+See also: unpause, stop, budget"""
 
 
-def command(
-    run: RunName = None,
-    agent: Subtree = "",
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="For the record.")] = "",
-    runs: Runs = None,
-) -> int:
+def command(seen: Seen, agent: Subtree = "", reason: Reason = "") -> int:
     from megaagent.cli.asking import tell
     from megaagent.control import Request
 
-    return tell(run, runs, Request("pause", agent, reason))
+    return tell(seen, Request("pause", agent, reason))

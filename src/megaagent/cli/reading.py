@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from megaagent import events as ev
-from megaagent.cli.panorama import Panorama
 from megaagent.errors import RunError
-from megaagent.events import AgentId, name_of
+from megaagent.events import AgentId, Event, Record, name_of
 from megaagent.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -35,15 +34,15 @@ def opened(folder: RunFolder) -> Generator[JournalReader]:
         reader.close()
 
 
-def overview(reader: JournalReader) -> Panorama:
-    """The run as its journal tells it so far."""
-    panorama = Panorama()
-    for record in reader.records():
-        panorama.take_in(record)
-    return panorama
+class Records(Protocol):
+    """Where facts are read from: a journal, or a run wherever it is."""
+
+    def records(self, after: int = 0, *, kinds: Collection[type[Event]] | None = None) -> Iterator[Record]:
+        """As `JournalReader.records`."""
+        ...
 
 
-def agent_named(reader: JournalReader, name: str) -> AgentId:
+def agent_named(reader: Records, name: str) -> AgentId:
     """The id of an agent by its name or its path; also the engine's and the verifier's.
 
     Raises:

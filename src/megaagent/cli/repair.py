@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from megaagent.cli.options import RunName, Runs, chosen_run
+from megaagent.cli.options import Chosen
 
 HELP = """\b
 Example:
@@ -14,14 +14,14 @@ the first bad one, and of the files as these rows have them; what was lost is
 said. The new run can be resumed."""
 
 
-def command(run: RunName = None, runs: Runs = None) -> int:
+def command(chosen: Chosen) -> int:
     import asyncio
 
     from megaagent.cli.options import how_to_name, shown
     from megaagent.cli.words import clean, plural, program
     from megaagent.repair import repair
 
-    folder = chosen_run(run, runs)
+    folder = chosen.folder()
     saved = asyncio.run(repair(folder))
     print(f"run {folder.id}: {clean(saved.problem)}")
     print(f"saved: {plural(saved.rows, 'row')}, in {shown(saved.folder.path)}")

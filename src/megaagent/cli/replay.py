@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from megaagent.cli.options import RunName, Runs, chosen_run
+from megaagent.cli.options import Chosen
 
 HELP = """\b
 Example:
@@ -16,12 +16,12 @@ No model is asked. It proves that
 Exit code 1 with the list of what does not hold."""
 
 
-def command(run: RunName = None, runs: Runs = None) -> int:
+def command(chosen: Chosen) -> int:
     from megaagent.cli.exits import BUG
     from megaagent.cli.words import clean, plural
     from megaagent.proof import replay
 
-    folder = chosen_run(run, runs)
+    folder = chosen.folder()
     proof = replay(folder)
     print(f"run {folder.id}")
     print(f"{plural(proof.records, 'fact')} read, none changed" if proof.records else "no fact could be proven")

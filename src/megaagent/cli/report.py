@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from megaagent.cli.options import RunName, Runs, chosen_run, shown
+from megaagent.cli.options import Chosen, shown
 from megaagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ class Format(StrEnum):
 
 
 def command(
-    run: RunName = None,
-    runs: Runs = None,
+    chosen: Chosen,
     format: Annotated[
         Format | None,
         typer.Option("--format", help="A page, Markdown, data, or a picture of the organization.", show_default="html"),
@@ -60,10 +59,9 @@ def command(
 
         print(json.dumps(of_reports(), indent=2))
         return 0
-    chosen = format or _by_ending(output)
-    folder = chosen_run(run, runs)
-    made = _made(folder, chosen)
-    if output is None and chosen is Format.html:
+    wanted, folder = format or _by_ending(output), chosen.folder()
+    made = _made(folder, wanted)
+    if output is None and wanted is Format.html:
         output = folder.page
     if output is None or str(output) == "-":
         sys.stdout.write(made)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
+from megaagent.cli.options import Place
 from megaagent.errors import ConfigurationError
 from megaagent.events import Ruling
 
@@ -21,7 +21,7 @@ Words: TypeAlias = Annotated[
 Remark: TypeAlias = Annotated[str, typer.Option("--remark", metavar="TEXT", help="The agent is told.")]
 
 
-def rule(ruling: Ruling, words: list[str] | None, remark: str, runs: Path | None) -> int:
+def rule(ruling: Ruling, words: list[str] | None, remark: str, place: Place) -> int:
     """Tell a run what a person says of a call.
 
     Raises:
@@ -34,4 +34,4 @@ def rule(ruling: Ruling, words: list[str] | None, remark: str, runs: Path | None
     *run, id = words or [""]
     if len(run) > 1:
         raise ConfigurationError(f"{' '.join(words or [])}: at most a run and an approval are named; quote a remark")
-    return tell(run[0] if run else None, runs, Request(ruling, id, remark))
+    return tell(place, Request(ruling, id, remark), run[0] if run else None)

@@ -9,21 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from megaagent.cli.exits import table
-from megaagent.cli.options import (
-    BaseUrl,
-    Fallback,
-    Json,
-    MaxCost,
-    MaxDisk,
-    MaxSteps,
-    MaxTime,
-    MaxTokens,
-    Model,
-    Plain,
-    Price,
-    Quiet,
-    Runs,
-)
+from megaagent.cli.options import FirstCaps, Look, Models, Runs, Set
 from megaagent.errors import ConfigurationError
 
 LONGEST = 1 << 20  # bytes of a goal that are read at all
@@ -47,42 +33,58 @@ Exit codes:
 
 
 def command(
+    models: Models,
+    caps: FirstCaps,
+    look: Look,
     goal: Annotated[
         str | None, typer.Argument(metavar="GOAL", help="What is to be made, in plain words; - reads standard input.")
     ] = None,
     goal_file: Annotated[
-        str | None, typer.Option("--goal-file", metavar="FILE", help="Read the goal from a file; - is standard input.")
+        str | None,
+        typer.Option(
+            "--goal-file",
+            metavar="FILE",
+            help="Read the goal from a file; - is standard input.",
+            show_default=False,
+        ),
     ] = None,
     scenario: Annotated[
-        str | None, typer.Option("--scenario", metavar="NAME", help="A goal with its own acceptance check: gobang, ...")
+        str | None,
+        typer.Option(
+            "--scenario",
+            metavar="NAME",
+            help="A goal with its own acceptance check: gobang, ...",
+            show_default=False,
+        ),
     ] = None,
-    model: Model = None,
-    base_url: BaseUrl = None,
     settings: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in a TOML file.")
+        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in a TOML file.", show_default=False)
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, such as limits.agents=50.")
-    ] = None,
+    set_: Set = None,
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="PATH", help="A repository or folder to start from; it is not touched."),
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            help="A repository or folder to start from; it is not touched.",
+            show_default=False,
+        ),
     ] = None,
     runs: Runs = None,
-    max_cost: MaxCost = None,
-    max_tokens: MaxTokens = None,
-    max_time: MaxTime = None,
-    max_steps: MaxSteps = None,
-    max_disk: MaxDisk = None,
-    fallback: Fallback = None,
-    price: Price = None,
     speed: Annotated[
         float | None,
-        typer.Option("--speed", metavar="X", help="A simulated model's: 1 is as a real one, 0 at once."),
+        typer.Option(
+            "--speed", metavar="X", help="A simulated model's: 1 is as a real one, 0 at once.", show_default=False
+        ),
     ] = None,
     check: Annotated[
         list[str] | None,
-        typer.Option("--check", metavar="COMMAND", help="Must exit with 0 on the deliverable; may be given again."),
+        typer.Option(
+            "--check",
+            metavar="COMMAND",
+            help="Must exit with 0 on the deliverable; may be given again.",
+            show_default=False,
+        ),
     ] = None,
     tools: Annotated[
         list[str] | None,
@@ -106,35 +108,26 @@ def command(
     web: Annotated[
         bool, typer.Option("--web", help="Show the run in a browser too; a link is printed. See: megaagent serve")
     ] = False,
-    plain: Plain = False,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> int:
     from megaagent.cli.drive import drive
-    from megaagent.cli.views import Look
     from megaagent.launch import start
 
     words = _goal(goal, goal_file, scenario)
     if words is not None and not words.strip():
         raise ConfigurationError("the goal is empty: say in plain words what is to be made")
     changes: dict[str, Any] = {
-        "budget.cost": max_cost,
-        "budget.tokens": max_tokens,
-        "budget.seconds": max_time,
-        "budget.steps": max_steps,
-        "budget.disk": max_disk,
-        "model.fallbacks": fallback or None,
-        "model.price": price,
         "simulation.speed": speed,
         "checks": check or None,
         "tools.functions": tools or None,
         "tools.ask_before": ask_before or None,
         "attended": attended or None,
     }
-    given = [(name, value) for name, value in changes.items() if value is not None]  # an absent option changes nothing
-    tree = _settings(settings, [*map(assignment, set_ or []), *given])
+    changes = {name: value for name, value in changes.items() if value is not None}  # an absent one changes nothing
+    given = models.changes() | caps.changes() | changes
+    model, base_url = given.pop("model.name", None), given.pop("model.base_url", None)
+    tree = _settings(settings, [*map(assignment, set_ or []), *given.items()])
     run = start(words, scenario=scenario, model=model, base_url=base_url, settings=tree, source=source, runs=runs)
-    return drive(run, Look(plain, json, quiet), web=web)
+    return drive(run, look, web=web)
 
 
 def _goal(goal: str | None, goal_file: str | None, scenario: str | None) -> str | None:

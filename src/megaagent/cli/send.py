@@ -6,22 +6,25 @@ from typing import Annotated
 
 import typer
 
-from megaagent.cli.options import RunName, Runs
+from megaagent.cli.options import AgentName, Seen
 
-HELP = """\b
-Example:
+HELP = """The message reaches the agent before its next step, and wakes one that rests.
+
+\b
+Examples:
   megaagent send boss "Please write the README in German as well."
+  megaagent send search "Depth 3 is enough." 20261121-0931
+  megaagent send boss "Hurry." --host http://127.0.0.1:8642
 
-The message reaches the agent before its next step."""
+See also: answer, stop, tree (who is there)"""
 
 
 def command(
-    agent: Annotated[str, typer.Argument(metavar="AGENT", help="Its one-word name.")],
+    agent: AgentName,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What to say.")],
-    run: RunName = None,
-    runs: Runs = None,
+    seen: Seen,
 ) -> int:
     from megaagent.cli.asking import tell
     from megaagent.control import Request
 
-    return tell(run, runs, Request("send", agent, text))
+    return tell(seen, Request("send", agent, text))

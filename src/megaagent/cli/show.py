@@ -6,67 +6,81 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from megaagent.cli.options import RunName, Runs, chosen_run
+from megaagent.cli.options import Seen
 from megaagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from megaagent.events import Event
 
-HELP = """\b
+HELP = """One fact per line: its number, the time since the run began, whose it is, what it says. Lines are cut to the
+width of a terminal, and whole in a file or pipe. With -f it goes on until the run ends.
+
+\b
 Examples:
   megaagent show
+  megaagent show -f
   megaagent show --agent boss --limit 20
   megaagent show --kind FileCommitted --json | head
 
-Lines are cut to the width of a terminal, and whole in a file or pipe."""
+See also: logs (one agent's conversation), export (all facts), fork --at N"""
 
 
 def command(
-    run: RunName = None,
-    agent: Annotated[str | None, typer.Option("--agent", metavar="NAME", help="Only this agent's facts.")] = None,
-    kind: Annotated[
-        str | None, typer.Option("--kind", metavar="KIND", help="Only facts of this kind, such as FileCommitted.")
+    seen: Seen,
+    agent: Annotated[
+        str | None, typer.Option("--agent", metavar="NAME", help="Only this agent's facts.", show_default=False)
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the last N of them.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind", metavar="KIND", help="Only facts of this kind, such as FileCommitted.", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help="Only the last N of them.", show_default=False),
+    ] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes, until the run ends.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
-    runs: Runs = None,
 ) -> int:
     import sys
     from collections import deque
+    from itertools import chain
 
     import msgspec
 
     from megaagent.cli.facts import Teller
-    from megaagent.cli.reading import agent_named, opened
-    from megaagent.cli.words import clean, clean_json, duration, fit, glyphs_for
-    from megaagent.events import AssignmentOpened, name_of
+    from megaagent.cli.following import followed
+    from megaagent.cli.reading import agent_named
+    from megaagent.cli.words import clean, clean_json, duration, fit, glyphs_for, terminal_width
+    from megaagent.events import AssignmentOpened, Record, name_of
 
     kinds = [_kind(kind)] if kind is not None else None
     glyphs = glyphs_for(sys.stdout)
     teller = Teller(glyphs)
-    width = _width()
-    with opened(chosen_run(run, runs)) as reader:
-        first = next(reader.records(limit=1, bodies=False), None)
-        chosen = agent_named(reader, agent) if agent is not None else None
-        for record in reader.records(kinds=[AssignmentOpened], bodies=False):
+    width = terminal_width()
+
+    def tell(record: Record) -> None:
+        if json:
+            print(clean_json(msgspec.json.encode(record).decode()))
+            return
+        since = duration(record.time - first.time) if first is not None else ""
+        line = f"{record.position:>6} {since:>6} {clean(name_of(record.agent))}: {teller.words(record)}"
+        print(fit(line, width, glyphs) if width else line)
+
+    with seen.sight() as sight:
+        first = next(sight.records(limit=1, bodies=False), None)
+        chosen = agent_named(sight, agent) if agent is not None else None
+        for record in sight.records(kinds=[AssignmentOpened], bodies=False):
             teller.learn(record)
-        records = reader.records(agent=chosen, kinds=kinds)
-        for record in records if limit is None else deque(records, limit):
-            if json:
-                print(clean_json(msgspec.json.encode(record).decode()))
-                continue
-            since = duration(record.time - first.time) if first is not None else ""
-            line = f"{record.position:>6} {since:>6} {clean(name_of(record.agent))}: {teller.words(record)}"
-            print(fit(line, width, glyphs) if width else line)
+        last = 0
+        there = sight.records(agent=chosen, kinds=kinds)
+        for record in there if limit is None else deque(there, limit):
+            tell(record)
+            last = record.position
+        for record in followed(sight, last, agent=chosen, kinds=kinds) if follow else chain[Record]():
+            tell(record)
     return 0
-
-
-def _width() -> int | None:
-    """Of the terminal; None when the output is none."""
-    import shutil
-    import sys
-
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _kind(name: str) -> type[Event]:

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from megaagent.cli.options import Reason, Seen, Subtree
 
-import typer
+HELP = """Calls in flight are given a moment; go on later with: megaagent resume
 
-from megaagent.cli.options import RunName, Runs, Subtree
+With --agent that agent and all below it leave: calls are called off, programs killed, what they owed has failed, and
+their superior is told. The others go on, and those who left do not come back.
 
-HELP = """\b
+\b
 Examples:
   megaagent stop
   megaagent stop 20261121-0931
-  megaagent stop --agent search
+  megaagent stop --agent search --reason "not needed any more"
 
-Calls in flight are given a moment; go on later with: megaagent resume
-
-With --agent that agent and all below it leave: calls are called off, programs killed,
-what they owed has failed, and their superior is told. The others go on."""
+See also: pause, resume"""
 
 
-def command(
-    run: RunName = None,
-    agent: Subtree = "",
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="For the record.")] = "",
-    runs: Runs = None,
-) -> int:
+def command(seen: Seen, agent: Subtree = "", reason: Reason = "") -> int:
     from megaagent.cli.asking import tell
     from megaagent.control import Request
 
-    return tell(run, runs, Request("stop", agent, reason))
+    return tell(seen, Request("stop", agent, reason))

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from megaagent.cli.options import RunName, Runs, chosen_run
+from megaagent.cli.options import AsJson, Seen
 
-HELP = """\b
+HELP = """The whole organization, unfolded: each agent with what it did last or waits for, its steps and tokens.
+
+\b
 Examples:
   megaagent tree
-  megaagent tree 20261121-0931 | less"""
+  megaagent tree 20261121-0931 | less
+  megaagent tree --json | jq '.agents[] | select(.stand == "waiting") | .id'
+
+See also: top (live), why AGENT, logs AGENT"""
 
 
-def command(run: RunName = None, runs: Runs = None) -> int:
-    import asyncio
+def command(seen: Seen, json: AsJson = False) -> int:
     import sys
 
     from rich.console import Console
 
+    from megaagent.cli.crowd import agents_of, panorama_of, standing_of
     from megaagent.cli.drawing import outline
-    from megaagent.cli.ps import standing_of
-    from megaagent.cli.reading import opened, overview
-    from megaagent.cli.words import glyphs_for, money, plural
+    from megaagent.cli.words import glyphs_for, money, plural, print_json
 
-    folder = chosen_run(run, runs)
-    with opened(folder) as reader:
-        panorama = overview(reader)
+    with seen.sight() as sight:
+        organization = sight.organization()
+    head, status = organization.header, standing_of(organization)
+    if json:
+        print_json({"run": head["run"], "status": status, "header": head, "agents": agents_of(organization)})
+        return 0
     console = Console(highlight=False)
-    for line in outline(panorama, console.width, glyphs_for(sys.stdout)):
+    for line in outline(panorama_of(organization), console.width, glyphs_for(sys.stdout)):
         console.print(line, soft_wrap=True)
-    status = panorama.status
-    if not panorama.ended and asyncio.run(standing_of(folder)) is None:
-        status = "cut off"  # what the journal says last is not so any more
-    simulated = "simulated cost" if panorama.simulated else "cost"
+    simulated = "simulated cost" if head["simulated"] else "cost"
     print(
-        f"{status}: {plural(len(panorama.rows), 'agent')}, {plural(panorama.steps, 'step')}, "
-        f"{simulated} {money(panorama.cost)}"
+        f"{status}: {plural(head['agents'], 'agent')}, {plural(head['steps'], 'step')}, "
+        f"{simulated} {money(head['cost'])}"
     )
     return 0

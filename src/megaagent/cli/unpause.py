@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from megaagent.cli.options import RunName, Runs, Subtree
+from megaagent.cli.options import Seen, Subtree
 
-HELP = """\b
+HELP = """A run whose process has ended is resumed instead: megaagent resume
+
+\b
 Examples:
   megaagent unpause
   megaagent unpause 20261121-0931
   megaagent unpause --agent search
 
-A run whose process has ended is resumed instead: megaagent resume"""
+See also: pause, resume"""
 
 
-def command(
-    run: RunName = None,
-    agent: Subtree = "",
-    runs: Runs = None,
-) -> int:
+def command(seen: Seen, agent: Subtree = "") -> int:
     from megaagent.cli.asking import tell
     from megaagent.control import Request
 
-    return tell(run, runs, Request("unpause", agent))
+    return tell(seen, Request("unpause", agent))

@@ -14,18 +14,11 @@ import msgspec
 
 from megaagent import events as ev
 from megaagent.cli.facts import Teller, noteworthy
+from megaagent.cli.options import Look
 from megaagent.cli.printer import Printer
 from megaagent.cli.words import clean_json, glyphs_for
 from megaagent.errors import ConfigurationError
-from megaagent.events import Record, Struct
-
-
-class Look(Struct, frozen=True):
-    """How the person wants to watch: the flags of the command line."""
-
-    plain: bool = False
-    json: bool = False
-    quiet: bool = False
+from megaagent.events import Record
 
 
 class View(Protocol):

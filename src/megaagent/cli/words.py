@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from megaagent.events import Struct
 
@@ -71,6 +71,13 @@ def clean_json(text: str) -> str:
     return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def print_json(value: Any) -> None:
+    """Print a value for programs: one JSON document, indented, with invisible characters as escapes."""
+    import msgspec
+
+    print(clean_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
+
+
 def fit(text: str, width: int, glyphs: Glyphs) -> str:
     """The text, or its beginning and an ellipsis when it needs more than `width` cells."""
     from rich.cells import cell_len, set_cell_size
@@ -87,6 +94,11 @@ def pad(text: str, width: int, glyphs: Glyphs) -> str:
 
     text = fit(text, width, glyphs)
     return text + " " * (width - cell_len(text))
+
+
+def terminal_width() -> int | None:
+    """Cells of a line of the terminal; None when the output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def duration(seconds: float) -> str:

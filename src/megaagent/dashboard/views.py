@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 from aiohttp import web
 
+from megaagent import events as ev
 from megaagent.dashboard.answers import as_json, number, seconds
 from megaagent.dashboard.pool import Pool
 from megaagent.dashboard.stream import stream_changes, stream_facts
+from megaagent.events import BOSS
 from megaagent.readings import about, files, lanes, pages, people
 from megaagent.readings.fold import Readings
 from megaagent.readings.overview import COLUMNS, STANDS
@@ -20,6 +22,7 @@ from megaagent.readings.summary import standing
 T = TypeVar("T")
 
 MOST_LANES: Final = 200
+KINDS: Final = {kind.__name__: kind for kind in get_args(ev.AnyEvent)}
 
 
 class Views:
@@ -41,6 +44,7 @@ class Views:
             "facts": self._facts,
             "journal": self._journal,
             "fact": self._fact,
+            "records": self._records,
             "agent": self._agent,
             "conversation": self._conversation,
             "timeline": self._timeline,
@@ -60,7 +64,8 @@ class Views:
 
     async def _organization(self, request: web.Request) -> web.StreamResponse:
         follower = self._pool.follower(request)
-        delta = await follower.ask(lambda it: it.overview.delta(0))
+        after = number(request.query.get("after")) or 0
+        delta = await follower.ask(lambda it: it.overview.delta(after))
         live = await standing(follower.folder) is not None
         head = {
             "columns": COLUMNS,
@@ -101,6 +106,21 @@ class Views:
     async def _fact(self, request: web.Request) -> web.StreamResponse:
         position = number(request.query.get("position")) or 0
         return await self._answer(request, lambda it: pages.whole(it, position))
+
+    async def _records(self, request: web.Request) -> web.StreamResponse:
+        """Facts as they are, for programs: a page that ends early when it is heavy; the last one is empty."""
+        given = request.query
+        names = [name for name in given.get("kinds", "").split(",") if name]
+        if unknown := [name for name in names if name not in KINDS]:
+            raise web.HTTPBadRequest(text=f"there is no kind of fact {unknown[0]!r}")
+        after, agent = number(given.get("after")) or 0, given.get("agent") or None
+        limit = min(pages.MOST_RAW, number(given.get("limit")) or pages.MOST_RAW)
+        kinds, bodies = [KINDS[name] for name in names] or None, given.get("bodies") != "0"
+
+        def read(it: Readings) -> list[ev.Record]:
+            return pages.raw(it.reader.records(after, agent=agent, kinds=kinds, limit=limit, bodies=bodies))
+
+        return await self._answer(request, read)
 
     async def _agent(self, request: web.Request) -> web.StreamResponse:
         id = request.query.get("id", "")
@@ -161,7 +181,8 @@ class Views:
         return await self._answer(request, about.about)
 
     async def _costs(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, lambda it: it.costs.told(it.overview))
+        root = request.query.get("root") or BOSS
+        return await self._answer(request, lambda it: it.costs.told(it.overview, root))
 
     async def _talks(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(
@@ -169,7 +190,11 @@ class Views:
         )
 
     async def _file_names(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, lambda it: self._pool.opened(it).names())
+        def read(it: Readings) -> dict[str, Any]:
+            commits = it.reader.records(kinds=[ev.FileCommitted], bodies=False)
+            return {**self._pool.opened(it).names(), "written": files.written(commits)}
+
+        return await self._answer(request, read)
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         path, revision = request.query.get("path", ""), request.query.get("revision") or None

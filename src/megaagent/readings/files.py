@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from typing import Any, Final
 
 from megaagent import events as ev
 from megaagent.errors import ToolError
+from megaagent.events import Record
 from megaagent.folder import RunFolder
 from megaagent.readings.fold import Readings
 from megaagent.workspace import Workspace, clean_path
@@ -95,6 +97,24 @@ class Files:
             if self._workspace.resolve(revision):  # a revision that is none is told
                 return []  # the file was not there yet, or no longer
             raise
+
+
+def written(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """What agents did to each file, in the order of first writing: how often, who, and who last and when.
+
+    Args:
+        records: the `FileCommitted` of a run.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for record in records:
+        if isinstance(record.event, ev.FileCommitted):
+            path = record.event.path
+            row = rows.setdefault(path, {"path": path, "writes": 0, "agents": {}, "merged": 0})
+            row["writes"] += 1
+            row["merged"] += record.event.merged
+            row["agents"][record.agent] = row["agents"].get(record.agent, 0) + 1
+            row["last"], row["time"], row["step"] = record.agent, record.time, record.step
+    return list(rows.values())
 
 
 def conflicts(readings: Readings, path: str | None) -> list[dict[str, Any]]:

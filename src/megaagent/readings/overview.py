@@ -129,6 +129,7 @@ class Overview:
             "scenario": self.scenario,
             "simulated": run.simulated,
             "status": run.ending.status if run.ending else ("paused" if run.paused is not None else run.status),
+            "ended": run.ending is not None,
             "reason": run.ending.reason if run.ending else run.paused,
             "verifying": run.verifying,
             "gaps": run.gaps,

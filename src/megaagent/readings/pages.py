@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, cast, get_args
 
 import msgspec
@@ -18,6 +18,8 @@ MOST: Final = 200  # facts of a page
 LOOKED_AT: Final = 20_000  # facts that are searched for a text, for one page
 CUT: Final = 600  # characters of a text in a page; the whole fact is one question away
 LONGEST: Final = 400_000  # characters of a text in a whole fact
+MOST_RAW: Final = 1_000  # facts of a page for programs
+HEAVY: Final = 4 << 20  # bytes of such a page after which it ends
 KINDS: Final = {kind.__name__ for kind in get_args(AnyEvent)}
 INTERVENTIONS: Final = (
     "AgentNudged", "MailSetAside", "HumanSpoke", "RunPaused", "RunUnpaused", "AgentPaused", "AgentUnpaused",
@@ -61,6 +63,18 @@ def page(readings: Readings, wanted: Wanted) -> dict[str, Any]:
             continue
         found.append(shown(readings, record, CUT))
     return {"facts": found, "next": None, "last": readings.overview.position}
+
+
+def raw(records: Iterable[Record]) -> list[Record]:
+    """As many of the facts as make one page for programs; at least one, when there is one."""
+    found: list[Record] = []
+    weight = 0
+    for record in records:
+        found.append(record)
+        weight += len(msgspec.json.encode(record))
+        if weight > HEAVY:
+            break
+    return found
 
 
 def whole(readings: Readings, position: int) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from megaagent import events as ev
 from megaagent.agent.conversation import Conversation
 from megaagent.agent.prompts import Prompts
 from megaagent.errors import ConfigurationError, RunError
-from megaagent.events import BOSS, AgentId, Message, MessageId, name_of, superior_of
+from megaagent.events import BOSS, AgentId, Message, MessageId, lineage, name_of, superior_of
 from megaagent.models.contract import ChatMessage
+from megaagent.organization.cutting import SPENDING
+from megaagent.organization.folds import SPENT_UP
 from megaagent.organization.members import Debt, Member
 from megaagent.organization.waiting import acts_unasked, targets
 from megaagent.readings.fold import Readings
@@ -24,6 +26,10 @@ CHAIN: Final = 40  # agents of a chain of waiting
 MOST_MAIL: Final = 200
 MOST_WAITS: Final = 20_000
 MOST_ASKED: Final = 200
+# Whoever stands like this needs nobody else's act before its own, or only a person's.
+FIRM: Final = frozenset(
+    {"ended", "left", "question", "approval", "calling", "program", "run paused", "paused", "spent"}
+)
 
 
 class _Settings(msgspec.Struct):
@@ -160,21 +166,24 @@ def _purse(readings: Readings, member: Member) -> dict[str, Any]:
 
 
 def why(readings: Readings, id: AgentId) -> list[dict[str, Any]]:
-    """The chain in the waits-for graph from an agent to whoever must act, each with its reason in words."""
+    """The chain in the waits-for graph from an agent to whoever must act, each with its reason in words.
+
+    Each link says in one word `how` it stands, and of what: `subject` is the agent whose part is paused, the question
+    that is open, or who gives it work.
+    """
     state = readings.overview.state
     chain: list[dict[str, Any]] = []
     seen: set[AgentId] = set()
     current: AgentId | None = id
-    ended = state.run.ending is not None
     while current is not None and current not in seen and len(chain) < CHAIN:
         seen.add(current)
         member = state.members.get(current)
         if member is None:
             break
-        chain.append({"id": current, "name": name_of(current), "words": _words(readings, member)})
-        if ended or member.retired is not None:
-            break
-        if acts_unasked(state, current) and not (member.waiting is not None and member.waiting.timed):
+        reason = _reason(readings, member)
+        link = {"id": current, "name": name_of(current), **msgspec.to_builtins(reason)}
+        chain.append({**link, "since": readings.overview.traits[current].since})
+        if reason.how in FIRM or (acts_unasked(state, current) and reason.how != "timed"):
             break
         ahead = [target for target in targets(state, member) if target not in seen]
         current = next((target for target in ahead if not acts_unasked(state, target)), ahead[0] if ahead else None)
@@ -267,26 +276,74 @@ def _mail(readings: Readings, message: Message) -> dict[str, Any]:
     }
 
 
-def _words(readings: Readings, member: Member) -> str:
-    """Why an agent does not act, or that it does."""
+class Reason(msgspec.Struct, frozen=True):
+    """Why an agent does not act, or that it does: in one word, of what, and in many words."""
+
+    how: str
+    subject: str
+    words: str
+
+
+def _reason(readings: Readings, member: Member) -> Reason:
     state = readings.overview.state
+    name, superior = name_of(member.id), name_of(superior_of(member.id) or member.id)
     if state.run.ending is not None:
-        return "the run has ended"
+        return Reason("ended", name, f"the run has ended: {state.run.ending.status}")
     if member.retired is not None:
-        return f"has left: {member.retired}"
+        return Reason("left", superior, f"has left: {member.retired}")
+    asked = _question(readings, member.id)
+    if asked is not None:
+        return Reason("question", asked.id, f"asks a person: {asked.question}")
+    for approval in state.run.approvals:
+        if approval.agent == member.id:
+            return Reason(
+                "approval", approval.id, f"waits for a person to approve {approval.tool}: {'; '.join(approval.effect)}"
+            )
     if member.call is not None:
-        return "its model is being asked"
+        return Reason("calling", name, "its model is being asked")
     if member.program is not None:
-        return f"its program {member.program} is running"
-    if state.paused_above(member.id):
-        return f"paused{': ' + member.paused if member.paused else ''}"
-    if member.inbox or member.going:
-        return f"can go on at once ({len(member.inbox)} unread)" if member.inbox else "is in the middle of a turn"
+        return Reason("program", name, f"its program {member.program} is running")
+    held = _held(readings, member)
+    if held is not None:
+        return held
+    if member.inbox:
+        return Reason("ready", name, f"can go on at once ({len(member.inbox)} unread)")
+    if member.going:
+        return Reason("acting", name, "is in the middle of a turn")
     if member.waiting is not None:
-        whom = ", ".join(name_of(name) for name in member.waiting.names) or "mail"
-        how = "parked: " if member.waiting.parked else f"waits for {whom}: "
-        return how + member.waiting.reason
-    reported = [state.debts[id] for id in member.owes if state.debts[id].status == "reported"]
-    if reported:
-        return f"has handed in; {name_of(reported[0].creditor)} owes it a review"
-    return "has nothing to do" if not member.owes else "owes work and is not waiting for anybody"
+        if member.waiting.parked:
+            return Reason("parked", name, f"parked: {member.waiting.reason}")
+        whom = ", ".join(name_of(other) for other in member.waiting.names) or "mail"
+        how = "timed" if member.waiting.timed else "waiting"
+        return Reason(how, name, f"waits for {whom}: {member.waiting.reason}")
+    for debt in (state.debts[id] for id in member.owes):
+        if debt.status == "reported":
+            reviewer = name_of(debt.creditor)
+            return Reason("review", reviewer, f"has handed in; {reviewer} owes it a review")
+    if not member.owes:
+        return Reason("idle", superior, "has nothing to do")
+    return Reason("owes", name, "owes work and is not waiting for anybody")
+
+
+def _held(readings: Readings, member: Member) -> Reason | None:
+    """By whom an agent is held, if it is."""
+    state = readings.overview.state
+    if state.run.paused is not None:
+        return Reason("run paused", name_of(member.id), f"the run is paused: {state.run.paused}")
+    for id in lineage(member.id):
+        paused = state.members[id].paused
+        if paused is not None:
+            how = "spent" if paused.startswith((SPENDING, SPENT_UP)) else "paused"
+            whose = "" if id == member.id else f" with {name_of(id)}, above it"
+            return Reason(how, name_of(id), f"paused{whose}: {paused}")
+    return None
+
+
+def _question(readings: Readings, id: AgentId) -> ev.QuestionAsked | None:
+    """What the agent has asked and nobody has answered."""
+    open_ones = readings.overview.state.run.questions
+    if open_ones:
+        for record in readings.reader.records(agent=id, kinds=[ev.QuestionAsked]):
+            if isinstance(record.event, ev.QuestionAsked) and record.event.id in open_ones:
+                return record.event
+    return None

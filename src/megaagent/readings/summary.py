@@ -16,6 +16,7 @@ PATIENCE: Final = 1.0  # seconds that a running engine is given to say how it st
 GOAL: Final = 300  # characters
 KINDS: Final = (
     ev.RunStarted, ev.RunForked, ev.RunResumed, ev.RunEnded, ev.AgentRecruited, ev.ModelAnswered, ev.AgentNudged,
+    ev.ApprovalAsked, ev.ApprovalAnswered,
 )  # fmt: skip
 MOST: Final = 200_000  # facts of one journal that are read for one answer; the next one goes on from there
 
@@ -33,6 +34,7 @@ class Summary:
         self.agents = self.steps = self.tokens = self.interventions = 0
         self.cost = self.began = self.last = 0.0
         self.problem: str | None = None
+        self._waits: dict[str, str] = {}  # for a person's approval
 
     def refresh(self) -> None:
         """Read what is new."""
@@ -60,11 +62,17 @@ class Summary:
                 self.began = record.time
             case ev.RunForked() as forked:
                 self.model, self.parent, self.status = forked.model, forked.parent, "cut off"
+                self.began = record.time  # the facts before are its parent's
                 self.simulated = self.simulated or forked.simulated
             case ev.RunResumed():
                 self.status, self.reason = "cut off", ""
             case ev.RunEnded(status=status, reason=reason):
                 self.status, self.reason = status, reason
+                self._waits.clear()
+            case ev.ApprovalAsked(id=id, tool=tool, effect=effect):
+                self._waits[id] = f"{id}: {tool}: {'; '.join(effect)}"
+            case ev.ApprovalAnswered(id=id):
+                self._waits.pop(id, None)
             case ev.AgentRecruited():
                 self.agents += 1
             case ev.ModelAnswered() as answer:
@@ -93,6 +101,7 @@ class Summary:
             "tokens": self.tokens,
             "cost": round(self.cost, 6),
             "interventions": self.interventions,
+            "waits": list(self._waits.values()) if standing is not None else [],
             "began": self.began,
             "last": self.last,
         }
