@@ -90,12 +90,19 @@ class ToolCall(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of one call, as the provider counted them; `cached` of `prompt` came from its prompt cache."""
+    """Tokens of one call, as the provider counted them.
+
+    Attributes:
+        cached: of `prompt`, read from the provider's prompt cache.
+        reasoning: of `completion`, thought and not said.
+        written: of `prompt`, written to the prompt cache, for which some providers ask more.
+    """
 
     prompt: int = 0
     completion: int = 0
     cached: int = 0
     reasoning: int = 0
+    written: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -103,6 +110,7 @@ class Usage(Struct, frozen=True):
             self.completion + other.completion,
             self.cached + other.cached,
             self.reasoning + other.reasoning,
+            self.written + other.written,
         )
 
 
@@ -375,6 +383,7 @@ class ModelAnswered(Event, frozen=True):
         cost: US dollars; None when the price of the model is unknown.
         seconds: from the first attempt to the answer.
         repairs: what had to be mended in the answer to make it valid.
+        echo: what the provider wants sent back with it, in its adapter's own format.
     """
 
     call: CallId
@@ -387,6 +396,7 @@ class ModelAnswered(Event, frozen=True):
     cost: float | None = None
     seconds: float = 0.0
     repairs: tuple[str, ...] = ()
+    echo: Body = ""
 
 
 class ToolReturned(Event, frozen=True):

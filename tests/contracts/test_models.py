@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from megaagent.errors import ModelError
+from megaagent.models.anthropic import AnthropicModel
 from megaagent.models.contract import ChatMessage, Model, ModelRequest, ToolSpec
 from megaagent.models.openai import OpenAIModel
 from megaagent.models.script import Part, Playing, Script, raw, read_file, say, talk, text, wait, write_file
@@ -42,7 +43,7 @@ SCRIPT = Script({"builder": builder, "thinker": thinker})
 Open = Callable[[SimulatedModel], Awaitable[Model]]
 
 
-@pytest.fixture(params=["in process", "streaming", "whole"])
+@pytest.fixture(params=["in process", "streaming", "whole", "anthropic streaming", "anthropic whole"])
 async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     """Puts a simulated model behind the member that is tested."""
     servers: list[SimServer] = []
@@ -51,9 +52,13 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     async def put(model: SimulatedModel) -> Model:
         if request.param == "in process":
             return model
-        server = await SimServer({"play": model}, key="sesame").__aenter__()
+        server = await SimServer({"play": model}, key="sesame", thoughts=True).__aenter__()
         servers.append(server)
-        models.append(OpenAIModel(server.url, "sesame", stream=request.param == "streaming"))
+        stream = request.param.endswith("streaming")
+        if request.param.startswith("anthropic"):
+            models.append(AnthropicModel(server.root, "sesame", stream=stream))
+        else:
+            models.append(OpenAIModel(server.url, "sesame", stream=stream))
         return models[-1]
 
     yield put
@@ -127,7 +132,9 @@ async def test_bare_text(opened: Open):
     assert answer.finish == "stop"
 
 
-async def test_malformed_arguments_are_the_models_word_and_kept(opened: Open):
+async def test_malformed_arguments_are_the_models_word_and_kept(opened: Open, request: pytest.FixtureRequest):
+    if request.node.callspec.params["opened"] == "anthropic whole":
+        pytest.skip("there arguments are an object of JSON, so they cannot be malformed")
     model = await opened(SimulatedModel(SCRIPT, latency=AT_ONCE))
     history = (ChatMessage("assistant", "Only words"), ChatMessage("user", "Please call a tool."))
     answer = await model.complete(conversation("thinker", *history))

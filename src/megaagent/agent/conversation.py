@@ -48,7 +48,8 @@ class Conversation:
                 if self._mail:
                     self._add(ChatMessage("user", render_mail(self._find(id) for id in self._mail)))
                 self._mail = ()
-                self._add(ChatMessage("assistant", answer.text, answer.calls, reasoning=answer.reasoning))
+                said = ChatMessage("assistant", answer.text, answer.calls, None, answer.reasoning, answer.echo)
+                self._add(said)
             case ev.ToolReturned() as result:
                 text = result.text if result.ok else ERROR + result.text
                 self._add(ChatMessage("tool", text, call_id=result.call_id))

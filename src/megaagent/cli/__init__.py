@@ -47,7 +47,7 @@ COMMANDS: Final = {
     "fetch": "Bring a run's result into a Git repository, as a branch.",
     "eval": "Run the paper's experiments, or score predictions.",
     "serve": "Show the runs in a browser, and steer them there.",
-    "serve-sim": "Serve a simulated model at an OpenAI-compatible address.",
+    "serve-sim": "Serve a simulated model at the address of a provider.",
 }
 
 # Typer may carry its own copy of click, so the base of its usage errors is taken from one that it exports.

@@ -65,6 +65,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "azure": Provider(
         _OPENAI, None, "AZURE_OPENAI_API_KEY", Quirks(max_tokens="max_completion_tokens", key_header="api-key")
     ),
+    "anthropic": Provider("megaagent.models:open_anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
     "openrouter": Provider(_OPENAI, "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     "deepseek": Provider(
         _OPENAI, "https://api.deepseek.com", "DEEPSEEK_API_KEY", Quirks(reasoning_back="reasoning_content")
@@ -181,6 +182,16 @@ def open_openai(opening: Opening) -> Model:
         quirks=opening.provider.quirks,
         settings=opening.network,
         limits=opening.limits,
+    )
+
+
+def open_anthropic(opening: Opening) -> Model:
+    """Anthropic's Messages API, or a server that speaks it."""
+    from megaagent.models.anthropic import AnthropicModel  # brings aiohttp
+
+    assert opening.base_url is not None  # the table has one
+    return AnthropicModel(
+        opening.base_url, opening.key, stream=opening.stream, settings=opening.network, limits=opening.limits
     )
 
 

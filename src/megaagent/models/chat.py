@@ -8,18 +8,27 @@ Source: OpenAI API reference, "Chat Completions"; what other servers do differen
 
 from __future__ import annotations
 
-import json
-import re
-import uuid
 from collections.abc import Callable
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 import msgspec
 
 from megaagent.errors import ModelError
-from megaagent.events import Struct, ToolCall, Usage, storable
+from megaagent.events import Struct, Usage, storable
+from megaagent.models.answers import (
+    Heard,
+    Told,
+    as_it_is,
+    count_of,
+    fresh_id,
+    joined,
+    read_document,
+    respond,
+    sendable,
+    sendable_name,
+)
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
-from megaagent.models.mending import calls_in_text, is_object, mend_arguments, mend_name, without_runaway
+from megaagent.models.mending import is_object
 
 
 class Quirks(Struct, frozen=True):
@@ -100,7 +109,7 @@ def wire_message(message: ChatMessage, reasoning_back: str | None = None) -> dic
             {
                 "id": call.id,
                 "type": "function",
-                "function": {"name": _sendable_name(call.name), "arguments": _sendable(call.arguments)},
+                "function": {"name": sendable_name(call.name), "arguments": sendable(call.arguments)},
             }
             for call in message.calls
         ]
@@ -109,23 +118,6 @@ def wire_message(message: ChatMessage, reasoning_back: str | None = None) -> dic
     if message.call_id is not None:
         wire["tool_call_id"] = message.call_id
     return wire
-
-
-_LONGEST: Final = 4 << 20  # characters of arguments; beyond that they would only fill every later request
-_NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
-_AN_ID: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
-
-
-def _sendable_name(name: str) -> str:
-    """The name as providers allow it: a model may have called a tool by any name, but the history must be valid."""
-    return _NO_NAME.sub("_", name)[:64] or "_"
-
-
-def _sendable(arguments: str) -> str:
-    """The arguments, or a valid object around them: several servers refuse a history with malformed JSON in it."""
-    if is_object(arguments):
-        return arguments
-    return json.dumps({"malformed_arguments": storable(arguments)}, ensure_ascii=False)
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
@@ -167,11 +159,7 @@ class Piece(msgspec.Struct):
     mended: str = msgspec.field(default="", name="megaagent:mended")
 
 
-def _as_it_is(text: str) -> str:
-    return text
-
-
-def decode_piece(data: bytes, decoder: msgspec.json.Decoder[Piece], hide: Callable[[str], str] = _as_it_is) -> Piece:
+def decode_piece(data: bytes, decoder: msgspec.json.Decoder[Piece], hide: Callable[[str], str] = as_it_is) -> Piece:
     """Read one JSON document.
 
     Args:
@@ -180,17 +168,9 @@ def decode_piece(data: bytes, decoder: msgspec.json.Decoder[Piece], hide: Callab
     Raises:
         ModelError: "broken", it is not one.
     """
-    try:
-        return decoder.decode(data)
-    except (ValueError, RecursionError) as first:
-        # Lone surrogates and stray bytes are refused by the fast decoder; they are worth one slow attempt.
-        try:
-            piece = msgspec.convert(_clean_all(json.loads(data.decode("utf-8", "replace"))), Piece, strict=False)
-        except (ValueError, RecursionError):
-            start = storable(hide(data[:4096].decode("utf-8", "replace")))[:80]
-            raise ModelError("broken", f"not a valid answer ({str(first)[:200]}): {start!r}") from None
-        piece.mended = "replaced what is no valid text in the answer"
-        return piece
+    piece, piece_mended = read_document(data, decoder, Piece, hide)
+    piece.mended = piece_mended
+    return piece
 
 
 def read_usage(told: Any) -> Usage | None:
@@ -198,24 +178,18 @@ def read_usage(told: Any) -> Usage | None:
     if not isinstance(told, dict):
         return None
     fields = cast("dict[str, Any]", told)
-    prompt, completion = _count(fields.get("prompt_tokens")), _count(fields.get("completion_tokens"))
+    prompt, completion = count_of(fields.get("prompt_tokens")), count_of(fields.get("completion_tokens"))
     if not prompt or completion is None:
         return None
     cached = _detail(fields, "prompt_tokens_details", "cached_tokens")
-    cached = cached or _count(fields.get("prompt_cache_hit_tokens")) or 0  # the latter is DeepSeek's
+    cached = cached or count_of(fields.get("prompt_cache_hit_tokens")) or 0  # the latter is DeepSeek's
     reasoning = _detail(fields, "completion_tokens_details", "reasoning_tokens")
     return Usage(prompt, completion, min(cached, prompt), min(reasoning, completion))
 
 
 def _detail(fields: dict[str, Any], group: str, name: str) -> int:
     details = fields.get(group)
-    return (_count(cast("dict[str, Any]", details).get(name)) or 0) if isinstance(details, dict) else 0
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40 else None
+    return (count_of(cast("dict[str, Any]", details).get(name)) or 0) if isinstance(details, dict) else 0
 
 
 class _Slot:
@@ -231,10 +205,6 @@ class _Slot:
         return "".join(self.parts)
 
 
-def _fresh_id() -> str:
-    return f"call_{uuid.uuid4().hex[:24]}"
-
-
 class Answer:
     """Collects an answer from its pieces.
 
@@ -246,8 +216,8 @@ class Answer:
 
     def __init__(
         self,
-        new_id: Callable[[], str] = _fresh_id,
-        hide: Callable[[str], str] = _as_it_is,
+        new_id: Callable[[], str] = fresh_id,
+        hide: Callable[[str], str] = as_it_is,
         request: ModelRequest | None = None,
     ):
         self._request = request
@@ -286,7 +256,7 @@ class Answer:
 
     def _hear(self, said: _Said, *, whole: bool) -> None:
         if said.content:
-            self._text.append(said.content if isinstance(said.content, str) else _joined(said.content))
+            self._text.append(said.content if isinstance(said.content, str) else joined(said.content))
         if said.refusal:
             self._refusal.append(said.refusal)
         thought = said.reasoning_content or said.reasoning
@@ -342,28 +312,19 @@ class Answer:
             raise ModelError("broken", "the answer has no choices")
         if not whole and self.finish is None:
             raise ModelError("broken", "the stream ended in the middle of the answer")
-        text = self._said(self._text)
-        if self.finish == "content_filter" or (self._refusal and not text and not self._slots):
-            raise ModelError("refused", self._said(self._refusal)[:300] or "the provider's content filter cut in")
-        repairs = list(self._mended)
-        calls = self._calls(repairs)
-        if not calls and not self._slots and self.finish != "length":
-            calls = self._written(text, repairs)
-            text = "" if calls else text
-        if self.finish == "length" and (shorter := without_runaway(text)) != text:
-            repairs.append(f"cut a repetition of {len(text) - len(shorter):,} characters from the end of the text")
-            text = shorter
-        if not calls and not text.strip():
-            if repairs:
-                raise ModelError("broken", f"nothing valid is left of the answer: {'; '.join(repairs)}")
-            cut = " (the output limit was used up before it)" if self.finish == "length" else ""
-            raise ModelError("empty", f"an answer with neither text nor calls{cut}")
-        finish = "length" if self.finish == "length" else "tool_calls" if calls else "stop"
-        reasoning = self._said(self._reasoning)
-        return ModelResponse(text, calls, self.usage(), finish, self._said([self._model]), reasoning, tuple(repairs))
-
-    def _said(self, parts: list[str]) -> str:
-        return self._hide(storable("".join(parts)))
+        refusal = "".join(self._refusal)
+        refused = self.finish == "content_filter" or (refusal and not any(self._text) and not self._slots)
+        heard = Heard(
+            "".join(self._text),
+            tuple(Told(slot.id, slot.name, slot.arguments) for slot in self._slots),
+            "".join(self._reasoning),
+            refusal if refused else None,
+            self.finish == "length",
+            self._model,
+            self.usage(),
+            tuple(self._mended),
+        )
+        return respond(heard, self._request, self._hide, self._new_id)
 
     @property
     def counted(self) -> bool:
@@ -372,89 +333,3 @@ class Answer:
 
     def usage(self) -> Usage:
         return read_usage(self._usage) or Usage()
-
-    def _written(self, text: str, repairs: list[str]) -> tuple[ToolCall, ...]:
-        """Calls that the model wrote as text."""
-        offered = {tool.name for tool in self._request.tools} if self._request is not None else set[str]()
-        written = calls_in_text(text, offered) if offered else []
-        if written:
-            repairs.append(f"took {len(written)} calls that were written as text for calls")
-        return tuple(ToolCall(self._new_id(), name, clean_json(arguments)) for name, arguments in written)
-
-    def _calls(self, repairs: list[str]) -> tuple[ToolCall, ...]:
-        if not self._slots:
-            return ()
-        request = self._request
-        offered = {tool.name for tool in request.tools} if request is not None else set[str]()
-        # An id must be new in the whole conversation: some servers count from zero in every answer.
-        taken = {call.id for m in request.messages for call in m.calls} if request is not None else set[str]()
-        calls: list[ToolCall] = []
-        seen: set[tuple[str, str, str]] = set()
-        for slot in self._slots:
-            told = slot.arguments
-            if len(told) > _LONGEST:
-                repairs.append(f"left out arguments of {len(told):,} characters")
-                told = json.dumps({"left_out": f"{len(told):,} characters, more than any tool takes"})
-            said, arguments = self._said([slot.name]), clean_json(self._hide(told))
-            name = mend_name(said, offered)
-            if not name:
-                repairs.append("dropped a call without a name")
-                continue
-            if self.finish == "length" and not is_object(arguments):
-                repairs.append(f"dropped the call of {name}: its arguments were cut at the output limit")
-                continue
-            if slot.id and (slot.id, name, arguments) in seen:
-                repairs.append(f"dropped a call of {name} that came twice")
-                continue
-            seen.add((slot.id, name, arguments))
-            if name != said:
-                repairs.append(f"took the call of {said[:80]!r} for one of {name}")
-            if arguments != told and told.strip():
-                repairs.append(f"removed characters that no text may have from the arguments of {name}")
-            arguments, how = mend_arguments(arguments) if arguments.strip() else ("{}", "")
-            if how:
-                repairs.append(f"mended the arguments of {name}: {how}")
-            call_id = self._said([slot.id])
-            if call_id in taken or not _AN_ID.fullmatch(call_id):
-                why = "missing" if not call_id else "taken" if call_id in taken else "none that can be sent back"
-                repairs.append(f"gave the call of {name} a new id, its own was {why}")
-                call_id = self._new_id()
-            taken.add(call_id)
-            calls.append(ToolCall(call_id, name, arguments))
-        return tuple(calls)
-
-
-def _joined(parts: list[Any]) -> str:
-    """The text of content that is a list of parts."""
-    texts = [cast("dict[str, Any]", part).get("text") for part in parts if isinstance(part, dict)]
-    return "".join(text for text in texts if isinstance(text, str))
-
-
-# -- text that can be stored and sent ---------------------------------------------------------------------------------
-
-_ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
-
-
-def clean_json(text: str) -> str:
-    """JSON text of which no decoded string holds NUL or a lone surrogate; otherwise as it was."""
-    text = storable(text)
-    if not _ESCAPED.search(text):
-        return text
-    try:
-        document = json.loads(text)
-        mended = _clean_all(document)
-    except (ValueError, RecursionError):
-        return text
-    return text if mended == document else json.dumps(mended, ensure_ascii=False)
-
-
-def _clean_all(value: Any) -> Any:
-    match value:
-        case str():
-            return storable(value)
-        case list():
-            return [_clean_all(item) for item in cast("list[Any]", value)]
-        case dict():
-            return {storable(key): _clean_all(item) for key, item in cast("dict[str, Any]", value).items()}
-        case _:
-            return value

@@ -21,7 +21,8 @@ class ChatMessage(Struct, frozen=True):
     Attributes:
         calls: of an assistant message, the tool calls that it made.
         call_id: of a tool message, the call that it answers.
-        reasoning: of an assistant message, what a provider wants sent back.
+        reasoning: of an assistant message, what the model said that it thought.
+        echo: of an assistant message, what its adapter wants to send back with it (see `ModelResponse`).
     """
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -29,6 +30,7 @@ class ChatMessage(Struct, frozen=True):
     calls: tuple[ToolCall, ...] = ()
     call_id: str | None = None
     reasoning: str = ""
+    echo: str = ""
 
 
 class ModelRequest(Struct, frozen=True):
@@ -38,6 +40,11 @@ class ModelRequest(Struct, frozen=True):
         model: the provider's own name of the model, without the provider.
         max_output: completion tokens that the provider must not pass.
         deadline: seconds that one attempt may take.
+        effort: how much the model is to think: "none", "low", "medium", "high", or what else the provider knows; None
+            leaves it to the provider.
+        must_call: the tool that the answer must call; a provider that cannot be told so is not.
+        lasting: so many messages will be sent again as they are; those after them are for this call only. None when
+            that is not known.
     """
 
     model: str
@@ -46,6 +53,9 @@ class ModelRequest(Struct, frozen=True):
     max_output: int = 8192
     temperature: float | None = None
     deadline: float = 600.0
+    effort: str | None = None
+    must_call: str | None = None
+    lasting: int | None = None
 
 
 class ModelResponse(Struct, frozen=True):
@@ -56,6 +66,8 @@ class ModelResponse(Struct, frozen=True):
         model: the name that the provider answered under.
         repairs: what had to be mended to make the answer valid.
         prompt_cut: the provider counted so few tokens that it may not have read the whole prompt.
+        echo: what the provider wants sent back unchanged with this answer, such as signed thoughts, in the adapter's
+            own format; for everybody else a text without meaning.
     """
 
     text: str = ""
@@ -66,6 +78,7 @@ class ModelResponse(Struct, frozen=True):
     reasoning: str = ""
     repairs: tuple[str, ...] = ()
     prompt_cut: bool = False
+    echo: str = ""
 
 
 class Model(Protocol):

@@ -26,14 +26,15 @@ _WORDS: Final[tuple[tuple[Fault, re.Pattern[str]], ...]] = (
             r"(maximum|max|model'?s) context (length|window)|context (length|window|size) exceeded|"
             r"exceeds? (the )?(available |maximum )?(context|model'?s context|token limit)|"
             r"(input|prompt|request) is too (long|large)|prompt too long|request too large|reduce the length|"
-            r"input token count .* exceeds|too many (input )?tokens"
+            r"input token count .* exceeds|too many (input )?tokens|exceed context limit"
         ),
     ),
     (
         "no_money",
         re.compile(
             r"insufficient_quota|billing_hard_limit|billing_not_active|insufficient (balance|credit|fund)|"
-            r"exceeded your current quota|credit balance is too low|out of credits|requires more credits"
+            r"exceeded your current quota|credit balance is too low|out of credits|requires more credits|"
+            r"billing_error|reached your specified .{0,20}usage limits"
         ),
     ),
     ("refused", re.compile(r"content_filter|content_policy|responsibleaipolicy|content management policy|flagged")),

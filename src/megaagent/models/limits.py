@@ -37,8 +37,14 @@ class Limits(Struct, frozen=True):
 
 
 def read_limits(headers: Mapping[str, str]) -> Limits | None:
-    """The `x-ratelimit-*` headers (OpenAI's guide "Rate limits"), or None when there are none."""
-    limits = Limits(_allowance(headers, "requests"), _allowance(headers, "tokens"))
+    """The `x-ratelimit-*` or `anthropic-ratelimit-*` headers, or None when there are none.
+
+    Sources: the guides "Rate limits" of OpenAI and of the Claude API. Of the latter's limits of tokens the general one
+    is the narrowest that holds; without it that of the input is taken.
+    """
+    requests = _allowance(headers, "requests") or _anthropic(headers, "requests")
+    tokens = _allowance(headers, "tokens") or _anthropic(headers, "tokens") or _anthropic(headers, "input-tokens")
+    limits = Limits(requests, tokens)
     return limits if limits.requests or limits.tokens else None
 
 
@@ -75,6 +81,26 @@ def _allowance(headers: Mapping[str, str], what: str) -> Allowance | None:
         return None
     reset = parse_duration(headers.get(f"x-ratelimit-reset-{what}"))
     return Allowance(limit, left, reset if reset is None or reset < _A_DATE else None)
+
+
+def _anthropic(headers: Mapping[str, str], what: str) -> Allowance | None:
+    limit = _number(headers.get(f"anthropic-ratelimit-{what}-limit"))
+    left = _number(headers.get(f"anthropic-ratelimit-{what}-remaining"))
+    if not limit or left is None:
+        return None
+    reset = headers.get(f"anthropic-ratelimit-{what}-reset")
+    return Allowance(limit, left, _until_moment(reset, headers.get("Date")) if reset else None)
+
+
+def _until_moment(moment: str, now: str | None) -> float | None:
+    """Seconds to a moment of RFC 3339, by the server's own clock where it told the time."""
+    try:
+        then = datetime.fromisoformat(moment)
+        start = parsedate_to_datetime(now) if now else datetime.now(UTC)
+    except ValueError:
+        return None
+    zoned = [each if each.tzinfo else each.replace(tzinfo=UTC) for each in (then, start)]
+    return max(0.0, (zoned[0] - zoned[1]).total_seconds())
 
 
 def _number(text: str | None) -> float | None:

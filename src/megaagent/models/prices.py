@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import cache
-from typing import Final
+from typing import Final, cast
 
 from megaagent.errors import ConfigurationError
 from megaagent.events import Struct, Usage
@@ -12,24 +12,39 @@ from megaagent.events import Struct, Usage
 SIMULATED_AS: Final = "openai:gpt-4.1"  # the model whose price and speed simulated models are given
 
 # Our provider names -> those of genai-prices. Servers of one's own have no price per token that anyone could know.
-_KNOWN: Final = {"openai": "openai", "azure": "azure", "openrouter": "openrouter", "deepseek": "deepseek"}
+_KNOWN: Final = {
+    "openai": "openai",
+    "azure": "azure",
+    "openrouter": "openrouter",
+    "deepseek": "deepseek",
+    "anthropic": "anthropic",
+    "gemini": "google",
+}
 
 
 class Price(Struct, frozen=True):
-    """US dollars per million tokens; `cached` is for the part of the prompt that came from the provider's cache."""
+    """US dollars per million tokens.
+
+    Attributes:
+        cached, written: of the part of the prompt that was read from the provider's cache, or written to it; as
+            `prompt` unless told otherwise.
+    """
 
     prompt: float
     completion: float
     cached: float | None = None
+    written: float | None = None
 
     def cost(self, usage: Usage) -> float:
         cached = self.prompt if self.cached is None else self.cached
-        fresh = max(0, usage.prompt - usage.cached)
-        return (fresh * self.prompt + usage.cached * cached + usage.completion * self.completion) / 1e6
+        written = self.prompt if self.written is None else self.written
+        fresh = max(0, usage.prompt - usage.cached - usage.written)
+        stored = usage.cached * cached + usage.written * written
+        return (fresh * self.prompt + stored + usage.completion * self.completion) / 1e6
 
 
 def parse_price(text: str) -> Price:
-    """Read `IN:OUT` or `IN:OUT:CACHED`, dollars per million tokens.
+    """Read `IN:OUT`, `IN:OUT:CACHED` or `IN:OUT:CACHED:WRITTEN`, dollars per million tokens.
 
     Raises:
         ConfigurationError: it is not of that form, or a number is negative.
@@ -38,9 +53,9 @@ def parse_price(text: str) -> Price:
         numbers = [float(part) for part in text.split(":")]
     except ValueError:
         numbers = []
-    if len(numbers) not in (2, 3) or not all(0 <= number < float("inf") for number in numbers):
+    if len(numbers) not in (2, 3, 4) or not all(0 <= number < float("inf") for number in numbers):
         raise ConfigurationError(
-            f"--price {text!r}: give dollars per million tokens as IN:OUT or IN:OUT:CACHED, for example 2:8:0.5"
+            f"--price {text!r}: give dollars per million tokens as IN:OUT[:CACHED[:WRITTEN]], for example 2:8:0.5"
         )
     return Price(*numbers)
 
@@ -68,11 +83,26 @@ def cost_of(usage: Usage, model: str, price: Price | None = None) -> float | Non
         return None
 
 
+def worst_case(prompt: int, completion: int) -> Usage:
+    """The dearest usage of so many tokens: nothing of the prompt is cached yet, and all of it will be."""
+    return Usage(prompt, completion, written=prompt)
+
+
+def prices_version() -> str:
+    """Which table of prices the costs are reckoned by."""
+    from importlib.metadata import version
+
+    return f"genai-prices {version('genai-prices')}"
+
+
 def _looked_up(usage: Usage, provider: str, name: str) -> float:
     import genai_prices  # takes a third of a second to import, and many commands need no price
 
     tokens = genai_prices.Usage(
-        input_tokens=usage.prompt, cache_read_tokens=usage.cached, output_tokens=usage.completion
+        input_tokens=usage.prompt,
+        cache_read_tokens=usage.cached,
+        cache_write_tokens=usage.written,
+        output_tokens=usage.completion,
     )
     return float(genai_prices.calc_price(tokens, name, provider_id=provider).total_price)
 
@@ -90,9 +120,7 @@ def _flat_price(provider: str, name: str) -> Price | None:
     found = genai_prices.calc_price(genai_prices.Usage(input_tokens=1), name, provider_id=provider).model.prices
     if not isinstance(found, ModelPrice):
         return None
-    prompt, completion, cached = found.input_mtok, found.output_mtok, found.cache_read_mtok
-    if not isinstance(prompt, Decimal) or not isinstance(completion, Decimal):
+    told = (found.input_mtok, found.output_mtok, found.cache_read_mtok, found.cache_write_mtok)
+    if told[0] is None or told[1] is None or not all(price is None or isinstance(price, Decimal) for price in told):
         return None
-    if cached is not None and not isinstance(cached, Decimal):
-        return None
-    return Price(float(prompt), float(completion), None if cached is None else float(cached))
+    return Price(*(None if price is None else float(cast("Decimal", price)) for price in told))  # pyright: ignore[reportArgumentType]

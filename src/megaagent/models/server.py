@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server before any model, on this machine only.
+"""A server before any model, on this machine only: OpenAI's chat completions and Anthropic's Messages API.
 
 It lets every client, ours and others, be tested and measured against the same simulated organization.
 """
@@ -6,7 +6,6 @@ It lets every client, ours and others, be tested and measured against the same s
 from __future__ import annotations
 
 import asyncio
-import hmac
 import itertools
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from aiohttp import web
 from megaagent.errors import Fault, ModelError
 from megaagent.events import Struct, ToolCall, Usage
 from megaagent.models.contract import ChatMessage, Model, ModelRequest, ModelResponse, ToolSpec
+from megaagent.models.served_messages import MessagesFace
 
 # How each fault is told: status, type and code, as OpenAI does where it does.
 _TOLD: Final[dict[Fault, tuple[int, str, str | None]]] = {
@@ -81,18 +81,19 @@ class _Body(msgspec.Struct):
 
 
 class SimServer:
-    """Serves models at `POST /v1/chat/completions` and `GET /v1/models`, between `async with` and its end.
+    """Serves models at `POST /v1/chat/completions`, `POST /v1/messages` and `GET /v1/models`, inside `async with`.
 
     Args:
         models: by the name under which they are asked for.
-        key: if given, the bearer token that a caller must send.
+        key: if given, what a caller must send, as a bearer token or as `x-api-key`.
+        thoughts: over the Messages API, each answer begins with a signed thought, which must come back unchanged.
         port: 0 takes any that is free.
 
     Attributes:
         bill: every call that was answered, also when the caller had gone by then.
     """
 
-    def __init__(self, models: Mapping[str, Model], *, key: str | None = None, port: int = 0):
+    def __init__(self, models: Mapping[str, Model], *, key: str | None = None, port: int = 0, thoughts: bool = False):
         self._models = dict(models)
         self._key = key
         self._port = port
@@ -101,16 +102,23 @@ class SimServer:
         self._tools = msgspec.json.Encoder()
         self._known_tools: dict[bytes, tuple[ToolSpec, ...]] = {}
         self._numbers = itertools.count(1)
+        self._face = MessagesFace(thoughts=thoughts)
         self.bill: list[Billed] = []
 
     @property
     def url(self) -> str:
-        """The base URL for clients, version included."""
-        return f"http://127.0.0.1:{self._port}/v1"
+        """The base URL for clients of chat completions, version included."""
+        return f"{self.root}/v1"
+
+    @property
+    def root(self) -> str:
+        """The base URL for clients of the Messages API, which add the version themselves."""
+        return f"http://127.0.0.1:{self._port}"
 
     async def __aenter__(self) -> SimServer:
         app = web.Application(client_max_size=_BODY)
         app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_post("/v1/messages", self._message)
         app.router.add_get("/v1/models", self._list)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
@@ -147,9 +155,21 @@ class SimServer:
             return await _stream(request, head, response, include_usage=options.include_usage)
         return _json({**head, "object": "chat.completion", **_whole(response)})
 
+    async def _message(self, request: web.Request) -> web.StreamResponse:
+        try:
+            if not self._face.may(request, self._key):
+                raise ModelError("unauthorized", "invalid x-api-key")
+            body = self._face.read(request, await request.read())
+            if body.model not in self._models:
+                raise ModelError("not_found", f"model: {body.model}")
+            response = await self._models[body.model].complete(self._face.request(body))
+        except ModelError as error:
+            return self._face.refusal(error)
+        self.bill.append(Billed(body.model, response.usage, time.time()))
+        return await self._face.answer(request, body, response)
+
     def _may(self, request: web.Request) -> bool:
-        given = request.headers.get("Authorization", "")
-        return self._key is None or hmac.compare_digest(given.encode(), f"Bearer {self._key}".encode())
+        return self._face.may(request, self._key)
 
     def _read(self, data: bytes) -> _Body:
         try:

@@ -32,7 +32,7 @@ def text_tokens(text: str) -> int:
 def message_tokens(message: ChatMessage) -> int:
     """Tokens of one message of a conversation."""
     calls = sum(_PER_CALL + text_tokens(call.name) + text_tokens(call.arguments) for call in message.calls)
-    return _PER_MESSAGE + text_tokens(message.text) + text_tokens(message.reasoning) + calls
+    return _PER_MESSAGE + text_tokens(message.text) + text_tokens(message.echo or message.reasoning) + calls
 
 
 def tools_tokens(tools: tuple[ToolSpec, ...]) -> int:

@@ -190,6 +190,7 @@ class Verification:
             (VERDICT,),
             priority=-1000,
             attempt=attempt,
+            must_call=VERDICT.name,
         )
 
     async def _messages(self, head: str, checks: Sequence[Check]) -> tuple[ChatMessage, ...]:

@@ -12,11 +12,11 @@ from megaagent import events as ev
 from megaagent.agent.prompt import Prompt
 from megaagent.clock import Clock
 from megaagent.errors import Fault, ModelError
-from megaagent.events import ENGINE, AgentId, Fact, Message, Struct, Tier, ToolCall, Usage, storable
+from megaagent.events import ENGINE, AgentId, Fact, Message, Struct, Tier, ToolCall, storable
 from megaagent.models.breaker import Breaker, Change
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
 from megaagent.models.gate import Gate, Place
-from megaagent.models.prices import Price, cost_of
+from megaagent.models.prices import Price, cost_of, worst_case
 from megaagent.models.retry import RetryingModel, RetrySettings
 from megaagent.models.tokens import message_tokens, tools_tokens
 from megaagent.organization.budget import Crowded, Exhausted, Ledger
@@ -40,6 +40,7 @@ class Voice(Struct, frozen=True):
     price: Price | None = None
     max_output: int = 16_384
     temperature: float | None = None
+    effort: str | None = None
 
 
 class Question(Struct, frozen=True):
@@ -49,6 +50,7 @@ class Question(Struct, frozen=True):
         prompt: head and conversation; `tail` is sent after it and not kept.
         priority: lower is asked first; `share` takes turns with other shares of the same priority.
         attempt: which asking of this it is, when an answer was of no use and it is asked anew.
+        must_call: the tool that the answer must call.
     """
 
     agent: AgentId
@@ -60,6 +62,7 @@ class Question(Struct, frozen=True):
     mail: tuple[Message, ...] = ()
     priority: int = 0
     attempt: int = 1
+    must_call: str | None = None
 
 
 class _Asking:
@@ -231,6 +234,7 @@ class Voices:
             cost_of(response.usage, asking.voice.name, asking.voice.price),
             round(self._clock.now() - asking.began, 6),
             tuple(map(storable, response.repairs)),
+            storable(response.echo),
         )
         asking.ended = True
         await self._record(asking, answer)
@@ -324,6 +328,9 @@ class Voices:
             max_output=voice.max_output,
             temperature=voice.temperature,
             deadline=min(self._retry.attempt_seconds, self._deadline),
+            effort=voice.effort,
+            must_call=question.must_call,
+            lasting=len(question.prompt.messages),
         )
 
     # -- the record ---------------------------------------------------------------------------------------------
@@ -356,7 +363,7 @@ class Voices:
     def _most(self, voice: Voice, question: Question) -> tuple[int, float | None]:
         """The tokens and dollars that one attempt can use."""
         tokens = self._count(question) + voice.max_output
-        return tokens, cost_of(Usage(tokens - voice.max_output, voice.max_output), voice.name, voice.price)
+        return tokens, cost_of(worst_case(tokens - voice.max_output, voice.max_output), voice.name, voice.price)
 
     async def _fail(self, asking: _Asking, error: ModelError) -> None:
         kept = self._maybe_paid(asking, error)

@@ -1,0 +1,91 @@
+"""Anthropic's Messages API over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from megaagent.errors import ModelError
+from megaagent.models.blocks import Document, MessageReading
+from megaagent.models.contract import ModelRequest
+from megaagent.models.faults import Secrets
+from megaagent.models.http import HTTPModel, usable_key
+from megaagent.models.limits import Limits
+from megaagent.models.messages import MessagesEncoder, Sent
+from megaagent.models.network import NetworkSettings
+
+VERSION: Final = "2023-06-01"  # of the API; what comes later is compatible with it
+
+# Words in a refusal of the request, and what is not sent any more because of them.
+_REFUSED: Final = (
+    ("signature", "echo"),
+    ("redacted_thinking", "echo"),
+    ("tool_choice", "tool_choice"),
+    ("temperature", "temperature"),
+    ("output_config", "thinking"),
+    ("thinking", "thinking"),
+)
+
+
+class AnthropicModel(HTTPModel):
+    """A model behind `POST {base_url}/v1/messages`.
+
+    Args:
+        base_url: what comes before `/v1/messages`, such as `https://api.anthropic.com`.
+        key: sent as `x-api-key`; None for servers that ask for none.
+        stream: ask for the answer piece by piece, so that a stall is noticed before the deadline.
+        headers: sent with every request.
+        limits: told what each answer's headers say about rate limits.
+
+    Raises:
+        ConfigurationError: the URL or the key cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None = None,
+        *,
+        stream: bool = True,
+        headers: Mapping[str, str] | None = None,
+        settings: NetworkSettings | None = None,
+        limits: Callable[[Limits], None] | None = None,
+    ):
+        usable = usable_key(key)
+        super().__init__(
+            Messages(stream=stream),
+            base_url.rstrip("/").removesuffix("/v1"),
+            key,
+            {"x-api-key": usable} if usable else {},
+            stream=stream,
+            headers={"anthropic-version": VERSION, **(headers or {})},
+            settings=settings,
+            limits=limits,
+        )
+
+
+class Messages:
+    """The protocol of the Messages API."""
+
+    path = "/v1/messages"
+
+    def __init__(self, *, stream: bool):
+        self._encoder = MessagesEncoder(stream=stream)
+        self._decoder = msgspec.json.Decoder(Document)
+
+    def encode(self, request: ModelRequest) -> tuple[bytes, Sent]:
+        return self._encoder.encode(request)
+
+    def reading(self, request: ModelRequest, sent: Sent, secrets: Secrets) -> MessageReading:
+        return MessageReading(request, secrets, self._decoder, sent)
+
+    def adapt(self, error: ModelError) -> str:
+        """Leave out from now on what the server refuses; says what that is, or nothing when it cannot be helped."""
+        words = error.detail.lower()
+        for word, field in _REFUSED:
+            if word in words and field not in self._encoder.without:
+                self._encoder.without.add(field)
+                return f"the server refuses {word}: asked again without"
+        return ""
