@@ -12,6 +12,7 @@ from megaagent import events as ev
 from megaagent.folder import RunFolder
 from megaagent.journal import open_reader
 
+FILE = b'{"path": "part.md", "text": "owned"}'
 PAUSE = b'{"do": "pause"}'
 NO_ENGINE = b"the run is not going on"  # what a change is told that was let through to this run
 Build = Callable[[Visitor], bytes]
@@ -112,6 +113,28 @@ HOSTILE: dict[str, Build] = {
     "start with the reading token": lambda v: ask(
         v, "/api/runs", "POST", b'{"scenario": "gobang"}', Cookie=None, Authorization=f"Bearer {v.read_token}"
     ),
+    "write a file with the reading token": lambda v: ask(
+        v, f"{v.api}/file", "POST", FILE, Cookie=None, Authorization=f"Bearer {v.read_token}"
+    ),
+    "write a file with the reading session": lambda v: ask(
+        v, f"{v.api}/file", "POST", FILE, Cookie=v.read_cookie, X_CSRF_Token=v.read_csrf
+    ),
+    "approve with the reading session": lambda v: change(
+        v, body=b'{"do": "approve"}', Cookie=v.read_cookie, X_CSRF_Token=v.read_csrf
+    ),
+    "approve from another origin": lambda v: change(v, body=b'{"do": "approve"}', Origin="http://evil.example"),
+    "approve without CSRF token": lambda v: change(v, body=b'{"do": "approve"}', X_CSRF_Token=None),
+    "write a file without CSRF token": lambda v: ask(v, f"{v.api}/file", "POST", FILE, X_CSRF_Token=None),
+    "write a file from another origin": lambda v: ask(v, f"{v.api}/file", "POST", FILE, Origin="http://evil.example"),
+    "write a file as a form": lambda v: ask(
+        v, f"{v.api}/file", "POST", b"path=x&text=y", Content_Type="application/x-www-form-urlencoded"
+    ),
+    "metrics without a token": lambda v: ask(v, "/metrics", Cookie=None),
+    "metrics with a wrong token": lambda v: ask(v, "/metrics", Cookie=None, Authorization="Bearer " + "A" * 43),
+    "metrics with the token in the address": lambda v: ask(v, f"/metrics?token={v.read_token}", Cookie=None),
+    "metrics under a foreign name": lambda v: ask(v, "/metrics", Host=f"evil.example:{v.port}"),
+    "metrics read by another site": lambda v: ask(v, "/metrics", Sec_Fetch_Site="cross-site"),
+    "metrics by POST": lambda v: ask(v, "/metrics", "POST", b"{}"),
     # other methods
     "PUT": lambda v: ask(v, method="PUT", body=b"{}"),
     "PATCH": lambda v: ask(v, method="PATCH", body=b"{}"),
@@ -130,6 +153,9 @@ HOSTILE: dict[str, Build] = {
     "run by a part of its name": lambda v: ask(v, f"/api/runs/{v.run[:8]}/organization"),
     "file above": look("/file?path=../journal.db"),
     "file above, encoded": look("/file?path=..%2f..%2fjournal.db"),
+    "text above": look("/text?path=../journal.db"),
+    "text of Git, encoded": look("/text?path=%2egit%2fconfig"),
+    "absolute text": look("/text?path=/etc/passwd"),
     "absolute file": look("/file?path=/etc/passwd"),
     "file of Git": look("/file?path=.git/config"),
     "file of Windows": look("/file?path=..%5c..%5cjournal.db"),
@@ -143,6 +169,9 @@ HOSTILE: dict[str, Build] = {
     "too deep": lambda v: change(v, body=b"[" * 60_000),
     "no JSON": lambda v: change(v, body=b"pause"),
     "no UTF-8": lambda v: change(v, body=b'{"do": "\xff"}'),
+    "file that is too large": lambda v: ask(v, f"{v.api}/file", "POST", b'{"path": "' + b"x" * 1_000_000 + b'"}'),
+    "file with an unknown field": lambda v: ask(v, f"{v.api}/file", "POST", b'{"path": "a", "as": "root"}'),
+    "file that is no text": lambda v: ask(v, f"{v.api}/file", "POST", b'{"path": "a", "text": {"a": 1}}'),
     "unknown verb": lambda v: change(v, body=b'{"do": "shell", "text": "id"}'),
     "unknown field": lambda v: change(v, body=b'{"do": "pause", "as": "root"}'),
     "stream after nonsense": lambda v: ask(v, f"{v.api}/changes", Last_Event_ID="1; DROP TABLE record"),
@@ -179,6 +208,7 @@ async def test_decent_requests_are_answered(visitor: Visitor) -> None:
         "the page": ask(visitor, "/", Cookie=None),
         "the page by a link elsewhere": ask(visitor, "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate"),
         "a file of the page": ask(visitor, "/static/js/main.js", Cookie=None),
+        "a scraper": ask(visitor, "/metrics", Cookie=None, Authorization=f"Bearer {visitor.read_token}"),
     }
     for name, request in decent.items():
         status, rest = await raw(visitor.port, request)

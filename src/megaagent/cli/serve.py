@@ -20,7 +20,8 @@ Examples:
 \b
 It listens on this machine only unless told otherwise. Two links are
 printed: one to see and steer, one to look only. Their tokens hold until
-the server ends."""
+the server ends; one for looking only that lasts (for Prometheus, which
+reads /metrics) is given with --read-token-file."""
 
 PORT = 8642
 
@@ -38,6 +39,12 @@ def command(
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate, as PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key, as PEM.")] = None,
+    read_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--read-token-file", metavar="FILE", help="A token of your own for looking only, such as Prometheus'."
+        ),
+    ] = None,
     without_tls: Annotated[
         bool, typer.Option("--without-tls", help="Serve other machines unprotected: others can listen in.")
     ] = False,
@@ -47,7 +54,7 @@ def command(
     from megaagent.dashboard.address import Place
     from megaagent.folder import runs_folder
 
-    place = Place(bind, port, tuple(name or ()), tls_cert, tls_key, without_tls)
+    place = Place(bind, port, tuple(name or ()), tls_cert, tls_key, without_tls, read_token_file)
     asyncio.run(_serve(runs_folder(folder, os.environ).absolute(), place))
     return 0
 

@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import socket
 import ssl
+import string
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,9 @@ from megaagent.errors import ConfigurationError
 from megaagent.events import Struct
 
 LOOPBACK: Final = "127.0.0.1"
+SHORTEST: Final = 24  # characters of an operator's own token
+LONGEST: Final = 256
+TOKEN: Final = frozenset(string.ascii_letters + string.digits + "-_")
 
 
 class Place(Struct, frozen=True):
@@ -25,6 +29,7 @@ class Place(Struct, frozen=True):
         port: 0 takes any free one.
         names: further host names by which browsers may call the server, such as `runs.example.org`.
         certificate, key: PEM files for TLS.
+        watcher: file with a token of the operator's own that admits to looking only.
         plain: to be reached from other machines without TLS; whoever is on the way can read everything.
     """
 
@@ -34,6 +39,7 @@ class Place(Struct, frozen=True):
     certificate: Path | None = None
     key: Path | None = None
     plain: bool = False
+    watcher: Path | None = None
 
 
 def listen(place: Place) -> socket.socket:
@@ -113,3 +119,26 @@ def _is_loopback(address: str) -> bool:
     with suppress(ValueError):
         return ipaddress.ip_address(address).is_loopback
     return address == "localhost"
+
+
+def watcher_of(place: Place) -> str:
+    """The operator's own token for looking only; empty when none is configured.
+
+    Raises:
+        ConfigurationError: the file cannot be read, others can read it, or it holds no token.
+    """
+    if place.watcher is None:
+        return ""
+    try:
+        mode, text = place.watcher.stat().st_mode, place.watcher.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the token in {place.watcher} cannot be read: {error}") from error
+    if mode & 0o077:
+        raise ConfigurationError(f"others can read the token in {place.watcher}; chmod 600 {place.watcher}")
+    token = text.strip()
+    if not SHORTEST <= len(token) <= LONGEST or not set(token) <= TOKEN:
+        raise ConfigurationError(
+            f"{place.watcher} must hold one token of {SHORTEST} to {LONGEST} letters, digits, - and _; "
+            "make one: openssl rand -hex 32"
+        )
+    return token

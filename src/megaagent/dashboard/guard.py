@@ -63,15 +63,17 @@ class Guard:
         hosts: what a request's Host header may be, exactly, port included.
         port: of the server; cookies are not told apart by port, so it is part of their name.
         secure: it is served over TLS.
+        watcher: a further token that admits to looking only and outlasts this server, such as Prometheus'.
 
     Attributes:
         token: admits whoever shows it to everything.
         read_token: admits to looking only.
     """
 
-    def __init__(self, hosts: Collection[str], port: int, *, secure: bool = False):
+    def __init__(self, hosts: Collection[str], port: int, *, secure: bool = False, watcher: str = ""):
         self.token = secrets.token_urlsafe(32)
         self.read_token = secrets.token_urlsafe(32)
+        self._readers = [self.read_token, *([watcher] if watcher else [])]
         self._hosts = frozenset(hosts)
         scheme = "https" if secure else "http"
         self._origins = frozenset(f"{scheme}://{host}" for host in hosts)
@@ -130,7 +132,7 @@ class Guard:
         given = token.encode(errors="replace")
         if hmac.compare_digest(given, self.token.encode()):
             return "full"
-        if hmac.compare_digest(given, self.read_token.encode()):
+        if any(hmac.compare_digest(given, token.encode()) for token in self._readers):
             return "read"
         return None
 

@@ -16,8 +16,8 @@ from megaagent.readings.fold import Readings
 
 T = TypeVar("T")
 
-FOLLOWED: Final = 4  # runs at once; the one that was not asked about for longest is let go
-IDLE: Final = 60.0  # seconds after which a run that nobody asks about is followed no longer
+FOLLOWED: Final = 24  # runs at once; the one that was not asked about for longest is let go
+IDLE: Final = 150.0  # seconds after which a run that nobody asks about is followed no longer; Prometheus asks every 60
 
 
 class Pool:
@@ -58,7 +58,14 @@ class Pool:
 
     def follower(self, request: web.Request) -> Follower:
         """Who follows the run that a request names."""
-        folder = self.folder(request)
+        return self._follower(self.folder(request))
+
+    def follow(self, run: str) -> Follower | None:
+        """Who follows the run of that name; None when there is none."""
+        folder = self._runs.find(run)
+        return None if folder is None else self._follower(folder)
+
+    def _follower(self, folder: RunFolder) -> Follower:
         follower = self._followers.get(folder.id)
         if follower is not None and follower.problem is not None:  # it may be readable by now
             self._let_go(folder.id)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from megaagent.dashboard import metrics
 from megaagent.dashboard.acts import FILE, Acts
 from megaagent.dashboard.answers import as_json, body_of
 from megaagent.dashboard.assets import assets
@@ -70,6 +71,7 @@ class Dashboard:
         app.router.add_get("/static/{name:.+}", self._static)
         app.router.add_get("/api/session", self._session)
         app.router.add_post("/api/session", self._enter)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/api/runs", self._list)
         app.router.add_post("/api/runs", acts.start)
         for name, handler in Views(self._pool, self._closing).routes().items():
@@ -105,6 +107,10 @@ class Dashboard:
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         return as_json({"runs": await self._runs.told()})
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        text = await metrics.told(self._runs, self._pool)
+        return web.Response(body=text.encode(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     def _told_of(self, session: Session) -> dict[str, Any]:
         return {"scope": session.scope, "csrf": session.csrf, "only": self._runs.only, "tick": TICK}

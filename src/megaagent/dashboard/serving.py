@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from megaagent.dashboard.address import Place, hosts_of, listen, tls_of
+from megaagent.dashboard.address import Place, hosts_of, listen, tls_of, watcher_of
 from megaagent.dashboard.guard import Guard
 from megaagent.dashboard.runs import Runs
 from megaagent.dashboard.server import Dashboard
@@ -34,7 +34,7 @@ async def serving(runs: Path, place: Place, only: str | None = None) -> AsyncGen
     Raises:
         ConfigurationError: it cannot be served there.
     """
-    tls = tls_of(place)
+    tls, watcher = tls_of(place), watcher_of(place)
     listening = listen(place)
     port: int = listening.getsockname()[1]
     try:
@@ -42,7 +42,7 @@ async def serving(runs: Path, place: Place, only: str | None = None) -> AsyncGen
     except BaseException:
         listening.close()
         raise
-    guard = Guard(hosts, port, secure=tls is not None)
+    guard = Guard(hosts, port, secure=tls is not None, watcher=watcher)
     dashboard = Dashboard(Runs(runs, only), guard)
     await dashboard.start(listening, tls)
     base = f"{'https' if tls else 'http'}://{hosts[0]}/"

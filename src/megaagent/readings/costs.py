@@ -80,6 +80,10 @@ class Costs:
             "spending": [(round(time, 2), round(cost, 6)) for time, cost in overview.spending],
         }
 
+    def faults(self) -> list[dict[str, Any]]:
+        """Calls that failed or were asked again, by what was wrong, the most frequent first."""
+        return self._waste.faults()
+
     def _answered(self, agent: AgentId, answer: ev.ModelAnswered, overview: Overview) -> None:
         asked = self._asked.pop(answer.call, None) or ev.CallIntended(answer.call, "step", answer.model, "")
         member = overview.state.members.get(agent)

@@ -157,6 +157,11 @@ class Overview:
             "max_steps": purses.steps,
         }
 
+    def stands(self) -> dict[Stand, int]:
+        """How many agents stand how; every state is named."""
+        counts = Counter(trait.stand for trait in self.traits.values())
+        return {stand: counts[stand] for stand in STANDS}
+
     # -- folds --------------------------------------------------------------------------------------------------
 
     def _of_run(self, record: Record) -> None:
