@@ -10,12 +10,14 @@ models, what agents do and what a person does follow from the seed, and so do al
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -48,36 +50,70 @@ TWICE: Final = 10  # every so many-th seed is run again and must give the same j
 PATIENCE: Final = 120  # real seconds for one seed
 
 
+class Judged(msgspec.Struct, frozen=True):
+    """What the run of one seed came to.
+
+    Attributes:
+        engine: seconds of CPU time that the run itself took; judging it takes as long again.
+    """
+
+    seed: int
+    steps: int
+    facts: int
+    ending: str
+    engine: float
+    problems: tuple[str, ...]
+
+
 def run(full: bool, seed: int) -> dict[str, object]:
-    """Run the seeds and judge each."""
+    """Run the seeds and judge each; every core of the machine takes its share of them, one process each."""
     seeds = [*FOUND, *range(seed, seed + (5000 if full else 100))]
     endings: Counter[str] = Counter()
     steps = facts = violations = 0
     engine = 0.0
-    began = time.process_time()
-    for number, each in enumerate(seeds):
-        before = time.process_time()
-        result, problems = simulate(each)
-        engine += time.process_time() - before
-        if result is not None:
-            steps += sum(isinstance(record.event, ev.ModelAnswered) for record in result.records)
-            facts += len(result.records)
-            endings[result.ending.status] += 1
-            problems += broken_promises(result.records, result.state, tokens=weather(each).settings.budget.tokens)
-            if number % TWICE == 0 and not problems:
-                problems += _again(each, result.records)
-        for problem in problems:
-            sys.stdout.write(f"seed {each}: {problem}\n    again: python -m campaigns simulate --seed {each}\n")
-        violations += len(problems)
+    began = time.perf_counter()
+    cores = os.cpu_count() or 1
+    with ProcessPoolExecutor(cores) as pool:
+        for judged in pool.map(judge, seeds, [number % TWICE == 0 for number in range(len(seeds))], chunksize=4):
+            steps += judged.steps
+            facts += judged.facts
+            engine += judged.engine
+            endings[judged.ending] += 1
+            violations += len(judged.problems)
+            for problem in judged.problems:
+                again = f"python -m campaigns simulate --seed {judged.seed}"
+                sys.stdout.write(f"seed {judged.seed}: {problem}\n    again: {again}\n")
+                sys.stdout.flush()
+    seconds = time.perf_counter() - began
     return {
         "cases": len(seeds),
         "violations": violations,
         "steps": steps,
         "facts": facts,
         "endings": dict(endings),
-        "steps_per_s": round(steps / engine),
-        "seconds": round(time.process_time() - began, 1),
+        "steps_per_s": round(steps / seconds),  # judging included
+        "processes": cores,
+        "steps_per_cpu_s": round(steps / engine),
+        "seconds": round(seconds, 1),
     }
+
+
+def judge(seed: int, twice: bool) -> Judged:
+    """Run one seed and hold its records against the promises.
+
+    Args:
+        twice: run it once more, and hold the two journals against each other.
+    """
+    before = time.process_time()
+    result, problems = simulate(seed)
+    engine = time.process_time() - before
+    if result is None:
+        return Judged(seed, 0, 0, "none", engine, tuple(problems))
+    problems += broken_promises(result.records, result.state, tokens=weather(seed).settings.budget.tokens)
+    if twice and not problems:
+        problems += _again(seed, result.records)
+    steps = sum(isinstance(record.event, ev.ModelAnswered) for record in result.records)
+    return Judged(seed, steps, len(result.records), result.ending.status, engine, tuple(problems))
 
 
 def simulate(seed: int) -> tuple[Rehearsal | None, list[str]]:
