@@ -82,9 +82,7 @@ TEMPLATE = """\
 def main() -> int:
     parser = argparse.ArgumentParser(description="Draw the pictures of the README.")
     parser.add_argument("run", type=Path, nargs="?", help="the run's folder")
-    parser.add_argument(
-        "--organization", action="store_true", help="the organization of a policy run instead"
-    )
+    parser.add_argument("--organization", action="store_true", help="the organization of a policy run instead")
     parser.add_argument("--at", type=float, default=MOMENT, help="seconds after the first fact")
     parser.add_argument("--to", type=Path, help="where the picture goes")
     given = parser.parse_args()

@@ -8,7 +8,9 @@ from importlib import import_module
 from typing import Final, get_args
 
 import msgspec
+from msgspec.structs import replace
 
+from megaagent.descriptors import open_for_calls
 from megaagent.errors import ConfigurationError
 from megaagent.events import Tier, Usage
 from megaagent.models import endpoint_of, open_model
@@ -29,12 +31,16 @@ class Adapters(dict[str, Model]):
 
     Attributes:
         secrets: what the environment holds that no fact may tell.
+        network: as the settings say, with no more connections than this process may open.
     """
 
     def __init__(self, names: Iterable[str], settings: Settings, secrets: Secrets):
         super().__init__()
         self.secrets = secrets
-        self.gates = {name: Gate(settings.gate) for name in names}
+        self.network = replace(settings.model.network, connections=open_for_calls(settings.model.network.connections))
+        most = min(settings.gate.most, self.network.connections)
+        bounded = replace(settings.gate, most=most, start=min(settings.gate.start, most))
+        self.gates = {name: Gate(settings.gate if name.startswith("sim:") else bounded) for name in names}
         self.breakers: dict[str, Breaker] = {}
 
 
@@ -59,7 +65,7 @@ def open_models(settings: Settings, environ: Mapping[str, str], given: Mapping[s
             scripts=scripts,
             seed=settings.simulation.seed,
             speed=speed,
-            network=settings.model.network,
+            network=adapters.network,
         )
     return adapters
 
