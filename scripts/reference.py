@@ -31,7 +31,6 @@ from megaagent.tools import TOOLS, toolbox
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference.md"
 
 EXPLAINED = {
-    "model.tiers": "`provider:model` by tier: boss, admin, worker, judge, summarizer.",
     "model.stream": "ask for answers piece by piece.",
     "model.temperature": "passed on to the model; the provider's own default when it is not set.",
     "sandbox.limits.seconds": "wall time of one program, seconds.",

@@ -20,6 +20,7 @@ from megaagent.events import BOSS, ENGINE, AgentId, Fact, Tier
 from megaagent.journal import Journal
 from megaagent.models.breaker import Breaker
 from megaagent.models.gate import Gate
+from megaagent.models.prices import prices_version
 from megaagent.organization.approvals import Approvals
 from megaagent.organization.budget import Ledger
 from megaagent.organization.by_hand import ByHand
@@ -183,7 +184,7 @@ def first_facts(
 ) -> list[Fact]:
     """How every run begins: the goal is the boss's role, its debt to the engine, and its first mail."""
     told = msgspec.json.encode(settings).decode()
-    began = ev.RunStarted(run, goal, model, simulated, told, __version__, scenario, source, revision)
+    began = ev.RunStarted(run, goal, model, simulated, told, __version__, scenario, source, revision, prices_version())
     words = "Reach the goal that your role states."
     assignment = ev.Message(f"{BOSS}#0.0.0", ev.PERSON, (BOSS,), words, "assignment")
     return [

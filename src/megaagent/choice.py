@@ -17,7 +17,8 @@ from megaagent.models import endpoint_of, open_model
 from megaagent.models.breaker import Breaker
 from megaagent.models.contract import Model
 from megaagent.models.gate import Gate
-from megaagent.models.prices import Price, cost_of, parse_price
+from megaagent.models.prices import Price, cost_of, parse_price, worst_case
+from megaagent.models.settings import TierSettings
 from megaagent.organization.voices import Voice
 from megaagent.redaction import Secrets, passwords_in
 from megaagent.settings import Settings
@@ -88,16 +89,15 @@ def _check_secrets(settings: Settings, secrets: Secrets) -> None:
 def check_price(settings: Settings) -> None:
     """A money cap must be able to hold before anything is spent."""
     names = all_names(settings)
-    unpriced = [name for name in names if cost_of(Usage(1, 1), name, _price(name, settings)) is None]
+    unpriced = [name for name in names if cost_of(Usage(1, 1), name, price_of(name, settings)) is None]
     if unpriced and settings.budget.tokens is None:
         raise ConfigurationError(
             f"the price of {', '.join(unpriced)} is not known, so no money cap can hold: give --max-tokens N, or "
             "--price IN:OUT in dollars per million tokens (0:0 for a model of your own)"
         )
-    least = FIRST_PROMPT + settings.limits.output
-    dearest = max(
-        cost_of(Usage(FIRST_PROMPT, settings.limits.output), name, _price(name, settings)) or 0.0 for name in names
-    )
+    voices = [*voices_of(settings).values(), *(voice_of(name, settings) for name in settings.model.fallbacks)]
+    least = FIRST_PROMPT + max(voice.max_output for voice in voices)
+    dearest = max(cost_of(worst_case(FIRST_PROMPT, v.max_output), v.name, v.price) or 0.0 for v in voices)
     room = 1.0 - settings.budget.reserve
     if settings.budget.tokens is not None and settings.budget.tokens * room < least:
         raise ConfigurationError(
@@ -116,8 +116,7 @@ def is_simulated(settings: Settings) -> bool:
 
 
 def tier_names(settings: Settings) -> dict[Tier, str]:
-    default = settings.model.name or ""
-    return {tier: settings.model.tiers.get(tier, default) for tier in get_args(Tier)}
+    return {tier: settings.model.of_tier(tier).name or "" for tier in get_args(Tier)}
 
 
 def all_names(settings: Settings) -> list[str]:
@@ -126,11 +125,19 @@ def all_names(settings: Settings) -> list[str]:
 
 
 def voices_of(settings: Settings) -> dict[Tier, Voice]:
-    return {tier: voice_of(name, settings) for tier, name in tier_names(settings).items()}
+    """Who answers for each tier, and how."""
+    return {tier: _voice(settings.model.of_tier(tier), settings) for tier in get_args(Tier)}
 
 
 def voice_of(name: str, settings: Settings) -> Voice:
-    return Voice(name, name, _price(name, settings), settings.limits.output, settings.model.temperature)
+    """The model with what holds for all tiers."""
+    return _voice(TierSettings(name, settings.model.temperature, None, settings.model.effort), settings)
+
+
+def _voice(tier: TierSettings, settings: Settings) -> Voice:
+    name = tier.name or ""
+    most = tier.output or settings.limits.output
+    return Voice(name, name, price_of(name, settings), most, tier.temperature, tier.effort)
 
 
 def _shares_address(name: str, settings: Settings) -> bool:
@@ -139,6 +146,8 @@ def _shares_address(name: str, settings: Settings) -> bool:
     return name in tier_names(settings).values() or name.partition(":")[0] == own
 
 
-def _price(name: str, settings: Settings) -> Price | None:
-    given = settings.model.price
-    return parse_price(given) if given and _shares_address(name, settings) else None
+def price_of(name: str, settings: Settings) -> Price | None:
+    """The user's own price of the model, if one was given."""
+    own = settings.model.prices.get(name)
+    given = own or (settings.model.price if _shares_address(name, settings) else None)
+    return parse_price(given) if given else None

@@ -134,6 +134,7 @@ class RunStarted(Event, frozen=True):
     scenario: str | None = None
     source: str | None = None  # what --from named
     revision: Revision | None = None  # the workspace's first commit
+    prices: str = ""  # the table by which costs are reckoned where the settings give no price
 
 
 class RunResumed(Event, frozen=True):

@@ -8,41 +8,19 @@ import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
 from megaagent.errors import ConfigurationError
-from megaagent.events import Struct, Tier
+from megaagent.events import Struct
 from megaagent.models.breaker import BreakerSettings
 from megaagent.models.gate import GateSettings
-from megaagent.models.network import NetworkSettings
 from megaagent.models.retry import RetrySettings
+from megaagent.models.settings import ModelSettings, check_models
 from megaagent.organization.limits import Budget, Limits
 from megaagent.sandboxes.contract import Limits as ProgramLimits
 from megaagent.tools.rules import ToolSettings
-
-
-class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which model answers, and how it is reached. Keys are never part of settings: they come from the environment.
-
-    Attributes:
-        name: `provider:model` for every tier that `tiers` does not name.
-        base_url: of an OpenAI-compatible server.
-        price: dollars per million tokens, `IN:OUT[:CACHED]`; needed for a money cap when a price is unknown.
-        fallbacks: `provider:model`, asked in this order while the model of a tier is not available. The base URL and
-            the price hold for those of the provider of `name`; others have those of their provider.
-        network: how an adapter uses the network.
-    """
-
-    name: str | None = None
-    tiers: dict[Tier, str] = msgspec.field(default_factory=dict[Tier, str])
-    base_url: str | None = None
-    stream: bool = True
-    temperature: float | None = None
-    price: str | None = None
-    fallbacks: tuple[str, ...] = ()
-    network: NetworkSettings = NetworkSettings()
 
 
 class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,6 +137,7 @@ def changed(settings: Settings, changes: Mapping[str, Any], source: str) -> Sett
 
 def _sane(settings: Settings, source: str) -> None:
     """Refuse values of the right type that make no sense."""
+    check_models(settings.model, source)
     positive = {
         "budget.cost": settings.budget.cost,
         "budget.tokens": settings.budget.tokens,
@@ -191,7 +170,13 @@ def _sane(settings: Settings, source: str) -> None:
 
 def _unknown_field(tree: Any, kind: Any, path: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]] | None:
     """The first field of the tree that the settings do not have, with those that they have there."""
-    if not isinstance(tree, Mapping) or not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+    if not isinstance(tree, Mapping):
+        return None
+    if get_origin(kind) is dict:  # a table with names of its own, of which some values may be tables of settings
+        inner = [each for each in (*get_args(get_args(kind)[1]), get_args(kind)[1]) if isinstance(each, type)]
+        found = (_unknown_field(value, each, (*path, str(name))) for name, value in tree.items() for each in inner)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return next((each for each in found if each is not None), None)
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return None
     fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
     for name, value in tree.items():  # pyright: ignore[reportUnknownVariableType]
