@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "files": "List the shared files, and who wrote them.",
     "blame": "Show which agent wrote which line of a file.",
     "cost": "Show where the money went.",
+    "export": "Write a run as an archive, or its facts as JSON lines.",
     "report": "Print a run's report.",
     "replay": "Prove that a run's journal, state and files are one.",
     "check-journal": "Say whether a run's journal is as it was written.",
@@ -48,7 +49,9 @@ COMMANDS: Final = {
     "eval": "Run the paper's experiments, or score predictions.",
     "serve": "Show the runs in a browser, and steer them there.",
     "serve-sim": "Serve a simulated model at the address of a provider.",
+    "completion": "Print what a shell needs to complete our commands.",
 }
+HIDDEN: Final = "__complete"  # asked by the scripts of `completion`
 
 # Typer may carry its own copy of click, so the base of its usage errors is taken from one that it exports.
 _USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__bases__[0]
@@ -88,10 +91,18 @@ def _guarded(arguments: Sequence[str]) -> int:
 
 
 def _call(arguments: Sequence[str]) -> int:
+    if arguments[0] == HIDDEN:
+        return import_module("megaagent.cli.completing").complete(arguments[1:])
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     command = typer.main.get_command(application(chosen))
     code = command.main(args=list(arguments), prog_name="megaagent", standalone_mode=False)
     return code if isinstance(code, int) else 0
+
+
+def parser_of(command: str) -> Any:
+    """What parses one command: its options and arguments."""
+    whole: Any = typer.main.get_command(application(command))
+    return whole.commands[command]
 
 
 def application(chosen: str | None = None) -> typer.Typer:

@@ -84,7 +84,7 @@ class Dashboard:
         if address.scheme == "http" and not _is_loopback(address.host):
             print(f"warning: {address.url} is not encrypted; others can read the token on its way", file=sys.stderr)
 
-    def get(self, path: str, **query: str | int) -> bytes:
+    def get(self, path: str, /, **query: str | int) -> bytes:
         """What lies at a path.
 
         Raises:
@@ -226,10 +226,10 @@ class There:
     def __exit__(self, *raised: object) -> None:
         self.close()
 
-    def _get(self, what: str, **query: str | int) -> bytes:
+    def _get(self, what: str, /, **query: str | int) -> bytes:
         return self._dashboard.get(f"{self._path}/{what}", **query)
 
-    def _table(self, what: str, **query: str | int) -> dict[str, Any]:
+    def _table(self, what: str, /, **query: str | int) -> dict[str, Any]:
         return self._decoded(self._get(what, **query), dict[str, Any])
 
     def _decoded(self, data: bytes, kind: Any) -> Any:
