@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.dashboard.browsing import Watched, browser  # noqa: E402
-from tests.dashboard.made import made_run  # noqa: E402
+from tests.dashboard.made import embellish, made_run  # noqa: E402
 
 from megaagent.dashboard.address import Place  # noqa: E402
 from megaagent.dashboard.serving import serving  # noqa: E402
@@ -28,15 +28,21 @@ LOOKS = ("light", "dark")
 VIEWS = {
     "organization": "",
     "organization-talk": "organization?talk=1&colour=spend",
+    "organization-waits": "organization?waits=1",
+    "organization-tree": "organization?layout=tree",
     "agent": "organization?agent=boss/a1",
     "conversation": "organization?agent=boss/a1&tab=Conversation",
     "timeline": "timeline?critical=1",
-    "files": "files?path=part.md",
+    "files": "files?path=docs/report.md",
+    "file-page": "files?path=docs/report.md&show=page",
+    "file-history": "files?path=docs/report.md&show=history",
+    "commits": "files?show=history",
     "messages": "",
     "debts": "",
     "cost": "",
     "interventions": "",
     "questions": "",
+    "approvals": "",
     "journal": "",
 }
 SETTLED = 700  # milliseconds that a view is given to be drawn
@@ -62,7 +68,9 @@ async def take_all(folder: Path, sizes: list[int]) -> list[str]:
             run = await made_run(
                 Path(scratch), agents, acts=max(200, 5 * agents), name=f"20261121-100000-made-{agents}"
             )
-            async with serving(Path(scratch), Place(), only=run.id) as links, browser() as started:
+            await embellish(run)
+            other = await made_run(Path(scratch), agents, acts=100, name=f"20261121-110000-other-{agents}")
+            async with serving(Path(scratch), Place()) as links, browser() as started:
                 for look in LOOKS:
                     for width, height in SIZES:
                         context = await started.new_context(
@@ -70,6 +78,13 @@ async def take_all(folder: Path, sizes: list[int]) -> list[str]:
                         )
                         page = Watched(await context.new_page(), links.full.partition("#")[0])
                         await page.page.goto(links.full)
+                        await page.page.wait_for_selector("table.runs")
+                        await page.shot(folder / f"runs-{agents}-{width}-{look}.png")
+                        await page.go(f"#/?compare={run.id},{other.id}&beside=1")
+                        await page.page.wait_for_selector("table.beside", timeout=300_000)
+                        await page.page.wait_for_timeout(SETTLED)
+                        await page.shot(folder / f"compare-{agents}-{width}-{look}.png")
+                        await page.go(f"#/run/{run.id}")
                         await page.page.wait_for_selector("#nav a", timeout=300_000)
                         for name, address in VIEWS.items():
                             await page.go(f"#/run/{run.id}/{address or name}")

@@ -36,11 +36,40 @@ def writer(me: Part) -> Playing:
     return f"{me.name}.txt"
 
 
+def head(me: Part) -> Playing:
+    """Asks a person, and ends when two of its three have handed in and the third is gone."""
+    yield say(*(add_agent(name, f"writes {name}.txt", ROLE.format(name=name)) for name in ("ann", "ben", "cat")))
+    answer = yield ask_user("**Blue** or green?")
+    yield write_file("colour.txt", answer.results[-1].text + "\n")
+    while not me.reported("ann", "ben"):
+        yield wait([], "their parts")
+    yield review(["ann", "ben"])
+    return "colour.txt, ann.txt and ben.txt"
+
+
+def patient(me: Part) -> Playing:
+    """Writes its file, and once more when a person has written to it."""
+    yield write_file(f"{me.name}.txt", "one\ntwo\n")
+    while not me.heard("person", "person"):
+        yield wait(["ben"], "its part comes first")
+    yield write_file(f"{me.name}.txt", "one\ntwo\na person wrote\n")
+    return f"{me.name}.txt"
+
+
+ASKING = {"attended": True, "tools.approvals": [{"tools": ["write_file"], "agents": ["ben"]}]}
+
+
 @asynccontextmanager
-async def living(runs: Path) -> AsyncGenerator[Run]:
-    """A run that asks a question first, with its control socket."""
-    model: Model = SimulatedModel(Script({"boss": boss}, default=writer), name="sim:test", latency=AT_ONCE)
-    settings = changed(Settings(), {"attended": True, "budget.cost": 5.0}, "the test")
+async def living(runs: Path, *, asking: bool = False) -> AsyncGenerator[Run]:
+    """A run that asks a question first, with its control socket.
+
+    Args:
+        asking: one of its agents may write only when a person approves, and the others wait for it.
+    """
+    script = Script({"boss": head, "ann": patient, "cat": patient} if asking else {"boss": boss}, default=writer)
+    model: Model = SimulatedModel(script, name="sim:test", latency=AT_ONCE)
+    settings = changed(Settings(), {"attended": True, "budget.cost": 50.0 if asking else 5.0}, "the test")
+    settings = changed(settings, ASKING, "the test") if asking else settings
     async with start(
         "Three small files.", model="sim:test", models={"sim:test": model}, runs=runs, settings=settings
     ) as run:

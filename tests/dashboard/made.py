@@ -144,3 +144,89 @@ async def made_run(runs: Path, agents: int = 7, acts: int = 60, name: str = "202
         await journal.close()
         workspace.close()
     return folder
+
+
+REPORT = """## Tariffs of the northern ports
+
+The **three** dearest, *per container*:
+
+| port | 2025 | 2026 |
+|:-----|-----:|-----:|
+| Bergen | 212 | 219 |
+| Gävle | 188 | 188 |
+| Oulu | 171 | 176 |
+
+1. Read `tariffs/north.csv` before you compare.
+2. See [the statistics](https://example.org/ports?year=2026).
+   - [x] Gävle is settled
+   - [ ] Oulu is open
+
+> The numbers of 2025 are estimates.
+
+```python
+def rise(old: float, new: float) -> float:
+    return new / old - 1
+```
+"""
+
+
+async def embellish(folder: RunFolder) -> None:
+    """Let happen in a made-up run, of three agents at least, what happens rarely: for pictures of every view."""
+    clock = Hand(BEGAN + 600)
+    journal = SQLiteJournal.open(folder.journal, clock, durability="off")
+    workspace = Workspace.open(folder.workspace, durable=False)
+    ann, ben = f"{BOSS}/a1", f"{BOSS}/a2"
+    step = 1000
+
+    async def say(agent: AgentId, *events: ev.AnyEvent) -> None:
+        clock.time += 3
+        await journal.append([Fact(agent, step, event) for event in events])
+
+    def write(agent: AgentId, path: str, text: str, base: str | None, **how: bool) -> ev.FileCommitted:
+        done = workspace.write(path, text.encode(), base, Stamp(agent, folder.id, step, 0, clock.time))
+        assert isinstance(done, Committed)
+        return ev.FileCommitted(path, done.revision, done.digest, done.size, base, **how)
+
+    try:
+        first = write(ann, "docs/report.md", REPORT, None)
+        await say(ann, first)
+        for path in ("tariffs/north.csv", "tariffs/south.csv", "compare.py", "test_compare.py"):
+            await say(ben, write(ben, path, "".join(f"{path} line {n}\n" for n in range(40)), None))
+        theirs = write(ben, "docs/report.md", REPORT.replace("three", "four"), first.revision)
+        await say(ben, theirs)
+        await say(ann, ev.ConflictMet("docs/report.md", first.revision, theirs.revision))
+        settled = write(ann, "docs/report.md", REPORT.replace("three", "five"), theirs.revision, settles=True)
+        await say(ann, settled)
+        await say(ben, ev.ConflictMet("compare.py", first.revision, theirs.revision))
+        await say(ben, ev.AgentNudged(ben, "the same call with the same result", "nudge", "three times in eight steps"))
+        await say(ENGINE, ev.HumanSpoke("send", "to a1"))
+        await say(ann, ev.MessageSent(Message(f"{ann}#{step}.7", ann, (BOSS, ben), REPORT)))
+        await say(ann, ev.QuestionAsked(f"{ann}#{step}.8", "Which year do we compare with: **2024** or 2025?"))
+        await say(ben, ev.QuestionAsked(f"{ben}#{step}.8", "May I leave out the ports without a railway?"))
+        await say(ben, ev.QuestionAnswered(f"{ben}#{step}.8", "Yes, but name them.", "person"))
+        effect = ("runs curl -O https://example.org/ports.csv in the sandbox", "has no network there")
+        arguments = '{"command":"curl -O https://example.org/ports.csv","stdin":""}'
+        rule = "ask before run_command"
+        until = clock.time + 540
+        for number, agent in ((1, ben), (2, ann)):
+            id = f"{agent}#{step}.{number}"
+            await say(agent, ev.ApprovalAsked(id, "run_command", arguments, effect, rule, until, "refuse"))
+        await say(ann, ev.ApprovalAnswered(f"{ann}#{step}.2", "refuse", "There is no network; use the copy."))
+        await say(BOSS, ev.CallRetried(f"{BOSS}#0", 1, "rate_limit", "429 Too Many Requests", 2.5, 900, 0.02))
+        names = [f"{BOSS}/w{number}" for number in range(1, 9)]
+        for number, agent in enumerate(names, 9_000):
+            task = "waits for its neighbour"
+            await say(
+                BOSS, ev.AgentRecruited(agent, task, task), ev.AssignmentOpened(f"{BOSS}#{number}", agent, BOSS, task)
+            )
+        for agent, other in zip(names, [*names[1:5], BOSS, BOSS, BOSS, BOSS], strict=True):
+            await say(agent, ev.TurnEnded("wait", (other,), "its part comes first"))
+        for number in (9_006, 9_007):
+            agent = names[number - 9_000]
+            await say(agent, ev.WorkReported((f"{BOSS}#{number}",), REPORT), ev.TurnEnded("terminate"))
+        owed = f"{BOSS}#1.2"
+        await say(ben, ev.WorkReported((owed,), REPORT), ev.TurnEnded("terminate"))
+        await say(ann, ev.TurnEnded("wait", (ben, BOSS), "needs the southern ports"))
+    finally:
+        await journal.close()
+        workspace.close()

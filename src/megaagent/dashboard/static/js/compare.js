@@ -41,7 +41,7 @@ export function compare(root, app) {
     const costs = await Promise.all(ids.map((id) => api.ask(id, "costs")));
     const curve = el("div", { class: "curve" });
     fill(body,
-      table("The runs", two, FIGURES.map(([label, value]) => [label, two.map((run, at) => value(run, abouts[at]))])),
+      table("The runs", two, FIGURES.map(([label, value]) => [label, two.map((run, at) => value(run, abouts[at]))]).filter(([, values]) => values.some(Boolean))),
       table("Figures", two, COUNTED.map(([label, value, show]) => counted(label, two.map(value), show)), "second against first"),
       el("h3", {}, "Spending over time"), curve,
       el("div", { class: "columns" },
@@ -53,7 +53,7 @@ export function compare(root, app) {
     surface = canvasIn(curve, "Spending of both runs over time", (context, width, height) => draw(context, width, height, two, costs));
   }
 
-  const heads = (two) => two.map((run) => el("th", { scope: "col" }, el("a", { href: `#/run/${encodeURIComponent(run.id)}` }, run.id)));
+  const heads = (two) => two.map((run) => el("th", { scope: "col", title: run.id }, el("a", { href: `#/run/${encodeURIComponent(run.id)}` }, run.id)));
 
   function table(title, two, rows, last = "") {
     return el("section", {}, el("h3", {}, `${title}${rows.length ? "" : " · none"}`), rows.length ? el("table", { class: "beside" },
@@ -61,7 +61,7 @@ export function compare(root, app) {
       el("tbody", {}, rows.map(([label, values, extra]) => el("tr", {}, el("td", { class: "soft" }, label), values.map((value) => el("td", { class: "words" }, value)), last ? el("td", { class: "soft" }, extra ?? "") : null)))) : null);
   }
 
-  const against = ([one, other]) => (one ? `${other >= one ? "+" : "−"}${percent(Math.abs(other / one - 1))}` : "");
+  const against = ([one, other]) => (one === other ? "=" : one ? `${other >= one ? "+" : "−"}${percent(Math.abs(other / one - 1))}` : "");
 
   const counted = (label, values, show) => [label, values.map((value) => show(value)), against(values)];
 

@@ -27,7 +27,7 @@ export function debts(root, app) {
       body,
       given.debts.length
         ? el("table", { class: "cut" },
-            el("thead", {}, el("tr", {}, ["Debtor", "Owes to", "Task", "Since", "Returned", "Report"].map((name) => el("th", { scope: "col" }, name)))),
+            el("thead", {}, el("tr", {}, ["Debtor", "Owes to", "Task", "Since", "Returned", "Report"].map((name) => el("th", { scope: "col", class: name === "Since" || name === "Returned" ? "num" : "" }, name)))),
             el("tbody", {}, given.debts.map((debt) => el("tr", {},
               el("td", {}, app.agentLink(debt.debtor)), el("td", {}, app.agentLink(debt.creditor)), el("td", { class: "words" }, said(debt.task)),
               el("td", { class: "num" }, status === "open" || status === "reported" ? duration(now - debt.opened) : app.time(debt.opened)),

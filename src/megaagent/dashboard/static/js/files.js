@@ -75,7 +75,7 @@ export function files(root, app) {
   async function history(path) {
     const given = await api.ask(app.run, "history", { path });
     fill(body,
-      el("table", {}, el("thead", {}, el("tr", {}, ["When", "Agent", "What", "Revision", ""].map((name) => el("th", { scope: "col" }, name)))),
+      el("table", {}, el("thead", {}, el("tr", {}, ["When", "Agent", "What", "Revision", ""].map((name) => el("th", { scope: "col", class: name === "When" ? "num" : "" }, name)))),
         el("tbody", {}, given.commits.map((commit, at) => el("tr", {},
           el("td", { class: "num" }, app.time(commit.time)), el("td", {}, app.agentLink(commit.agent)), el("td", { class: "words" }, commit.subject), el("td", { class: "mono soft" }, commit.revision.slice(0, 10)),
           el("td", {}, path ? [button("change", () => app.set({ show: "change", revision: commit.revision, old: given.commits[at + 1]?.revision ?? "" }), { class: "link" }), " ", button("as it was", () => app.set({ show: "", revision: commit.revision }), { class: "link" })] : null))))),
@@ -119,8 +119,7 @@ export function files(root, app) {
         edit({ path: wanted.path, text: error.told.marked, revision: error.told.revision }, `${error.message}. Below are both texts: keep what is right, take the marks out, and save again.`);
         return;
       }
-      writing = null;
-      app.set({ path: wanted.path, show: "", revision: "", old: "" });
+      leave(wanted.path);
     };
     fill(bar, name, button("Save", () => app.guarded(save()), { class: "primary" }), button("Cancel", () => app.guarded(show())));
     fill(body, words ? el("p", { class: "warn" }, words) : el("p", { class: "soft" }, "Saved as a commit of yours. Agents that write to the same file merge with it."), text);
@@ -131,7 +130,14 @@ export function files(root, app) {
     if (!(await confirm(`Remove ${path}?`, "Agents no longer see it. Its history stays, and it can be written again.", "Remove"))) return;
     const { revision } = await api.ask(app.run, "text", { path });
     app.notice((await api.write(app.run, { path, text: null, base: revision })).text);
-    app.set({ path: "", show: "", revision: "", old: "" });
+    leave("");
+  }
+
+  // What was written is shown, also when the address stays what it was.
+  function leave(path) {
+    writing = null;
+    if (path === (params.get("path") ?? "")) app.guarded(load());
+    else app.set({ path, show: "", revision: "", old: "" });
   }
 
   app.guarded(load());

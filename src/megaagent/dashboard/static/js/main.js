@@ -242,9 +242,18 @@ function drawTop() {
       el("span", { class: "figure" }, el("b", {}, money(h.cost)), el("span", {}, h.max_cost != null ? `of ${money(h.max_cost)}` : "no money cap"), h.max_cost ? meter(h.cost / h.max_cost) : null),
       figure(amount(h.prompt + h.completion), "tokens", "wide wider"),
       figure(duration(seconds), "", "wide"),
-      el("span", { class: "figure", title: { live: "news come as they are recorded", waiting: "connecting again", lost: "the server was ended or started anew: open its new link" }[connection] ?? "" }, el("i", { class: `dot ${connection}` }), el("span", { class: `wide${connection === "lost" ? "" : " wider"}` }, connection === "lost" ? "server lost" : app.live ? "going on" : ""))),
+      connected()),
     el("div", { class: "bar end" }, actions(h), ...end.childNodes),
   );
+}
+
+function connected() {
+  const [words, title] = {
+    waiting: ["no connection", "the server does not answer; this page tries again by itself"],
+    lost: ["server lost", "the server was ended or started anew: open its new link"],
+  }[connection] ?? [app.live ? "going on" : "", "news come as they are recorded"];
+  const gone = connection === "waiting" || connection === "lost";
+  return el("span", { class: `figure connection${gone ? " warn" : ""}`, title }, el("i", { class: `dot ${connection}` }), el("span", { class: gone ? "" : "wide wider" }, words));
 }
 
 const figure = (value, words, wide = "") => el("span", { class: `figure ${wide}` }, el("b", {}, value), el("span", {}, words));

@@ -31,7 +31,7 @@ export function runs(root, app) {
       api.session.scope === "full" && !api.session.only ? button("Start a run", () => app.guarded(begin()), { class: "primary" }) : null);
     fill(body,
       all.length ? el("table", { class: "cut runs" },
-        el("thead", {}, el("tr", {}, ["", "Run", "Status", "Goal", "Agents", "Calls", "Cost", "Time", "Begun"].map((name) => el("th", { scope: "col" }, name)))),
+        el("thead", {}, el("tr", {}, ["", "Run", "Status", "Goal", "Agents", "Calls", "Cost", "Time", "Begun"].map((name, at) => el("th", { scope: "col", class: at > 3 ? "num" : "" }, name)))),
         el("tbody", {}, all.map(row)))
         : el("p", { class: "empty" }, "No run yet. Try: megaagent run --scenario gobang"));
   }
