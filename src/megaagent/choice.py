@@ -15,7 +15,7 @@ from megaagent.errors import ConfigurationError
 from megaagent.events import Tier, Usage
 from megaagent.models import endpoint_of, open_model
 from megaagent.models.breaker import Breaker
-from megaagent.models.contract import Model
+from megaagent.models.contract import Model, ModelRequest, ModelResponse
 from megaagent.models.gate import Gate
 from megaagent.models.prices import Price, cost_of, parse_price, worst_case
 from megaagent.models.settings import TierSettings
@@ -44,9 +44,46 @@ class Adapters(dict[str, Model]):
         self.gates = {name: Gate(settings.gate if name.startswith("sim:") else bounded) for name in names}
         self.breakers: dict[str, Breaker] = {}
 
+    def another(self, settings: Settings, environ: Mapping[str, str]) -> Adapters:
+        """The same models behind the same gates for one run of several; closing these closes nothing.
+
+        Breakers are the run's own, since their changes are facts of its journal.
+        """
+        one = Adapters(self, settings, self.secrets)
+        one.gates = self.gates
+        one.update({name: _Lasting(model) for name, model in self.items()})
+        endpoints = {name: endpoint_of(name, environ=environ, base_url=_url(name, settings)) for name in self}
+        breakers = {endpoint: Breaker(endpoint, settings.breaker) for endpoint in endpoints.values()}
+        one.breakers = {name: breakers[endpoint] for name, endpoint in endpoints.items()}
+        return one
+
+    async def close(self) -> None:
+        """Close every model."""
+        for model in self.values():
+            await model.close()
+
+
+class _Lasting:
+    """A model that others use too: the end of one run is not its end."""
+
+    def __init__(self, model: Model):
+        self._model = model
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        return await self._model.complete(request)
+
+    async def close(self) -> None:
+        """Who opened it closes it."""
+
 
 def open_models(settings: Settings, environ: Mapping[str, str], given: Mapping[str, Model]) -> Adapters:
-    """The bare adapters of all tiers; what a provider tells of its limits, its gate learns."""
+    """The bare adapters of all tiers; what a provider tells of its limits, its gate learns.
+
+    Args:
+        given: ready-made models by name; adapters that were opened already are taken as they are.
+    """
+    if isinstance(given, Adapters) and set(all_names(settings)) <= set(given):
+        return given
     scripts: Mapping[str, str] = import_module(SCENARIOS).SCRIPTS
     speed = settings.simulation.speed or math.inf
     secrets = Secrets.of(environ)
@@ -54,7 +91,7 @@ def open_models(settings: Settings, environ: Mapping[str, str], given: Mapping[s
     adapters = Adapters(all_names(settings), settings, secrets)
     breakers: dict[str, Breaker] = {}
     for name, gate in adapters.gates.items():
-        url = settings.model.base_url if _shares_address(name, settings) else None
+        url = _url(name, settings)
         endpoint = endpoint_of(name, environ=environ, base_url=url)
         adapters.breakers[name] = breakers.setdefault(endpoint, Breaker(endpoint, settings.breaker))
         adapters[name] = given.get(name) or open_model(
@@ -144,6 +181,10 @@ def _shares_address(name: str, settings: Settings) -> bool:
     """Whether the base URL and the price that were given hold for this model: for all but fallbacks elsewhere."""
     own = (settings.model.name or "").partition(":")[0]
     return name in tier_names(settings).values() or name.partition(":")[0] == own
+
+
+def _url(name: str, settings: Settings) -> str | None:
+    return settings.model.base_url if _shares_address(name, settings) else None
 
 
 def price_of(name: str, settings: Settings) -> Price | None:

@@ -7,18 +7,24 @@ from typing import Annotated
 
 import typer
 
+from megaagent.cli.options import BaseUrl, Model, Price
 from megaagent.errors import ConfigurationError
 
 HELP = """\b
 Examples:
+  megaagent eval humaneval --data HumanEval.jsonl.gz \\
+      --model openai:gpt-4o --limit 20 --max-cost 5
+  megaagent eval gsm8k --data test.jsonl --model sim:answers-70
+  megaagent eval mbpp --data sanitized-mbpp.json --arm full \\
+      --arm no-verifier --model vllm:qwen3 --price 0:0
   megaagent eval score humaneval --data HumanEval.jsonl.gz \\
       --predictions samples.jsonl
-  megaagent eval score mbpp --data sanitized-mbpp.json \\
-      --predictions solutions/
 
 \b
 NAME is one of: humaneval, mbpp, gsm8k, math.
-Data are the public files; docs/evaluation.md says where they are."""
+Arms are: full, no-hierarchy, no-parallelism, no-monitoring, no-memory,
+no-verifier; a single agent with as many tokens is always compared.
+The same command again goes on where it was cut off."""
 
 
 def command(
@@ -28,13 +34,39 @@ def command(
     data: Annotated[
         Path | None, typer.Option("--data", metavar="PATH", help="The public data; without it `datasets` is asked.")
     ] = None,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    arm: Annotated[
+        list[str] | None, typer.Option("--arm", metavar="ARM", help="What is switched off; may be given again.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N items.", min=1)] = None,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="K", help="Runs of each item.", min=1)] = 1,
+    max_cost: Annotated[
+        float, typer.Option("--max-cost", metavar="DOLLARS", help="Cap of money for all items and arms together.")
+    ] = 10.0,
+    item_cost: Annotated[
+        float | None, typer.Option("--item-cost", metavar="DOLLARS", help="Cap of money for one item.")
+    ] = None,
+    item_tokens: Annotated[
+        int | None, typer.Option("--item-tokens", metavar="N", help="Cap of tokens for one item.")
+    ] = None,
+    price: Price = None,
+    parallel: Annotated[
+        int | None, typer.Option("--parallel", metavar="N", help="Items (8), or programs, at once.", min=1)
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in a TOML file.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, such as limits.agents=5.")
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option("--into", metavar="DIR", help="Where results are kept: megaagent-evals/NAME-MODEL here."),
+    ] = None,
     predictions: Annotated[
         Path | None,
         typer.Option("--predictions", metavar="PATH", help="With score: a file of predictions, or a folder."),
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N items.", min=1)] = None,
-    parallel: Annotated[
-        int | None, typer.Option("--parallel", metavar="N", help="Items, or programs, at once.", min=1)
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="With score: one JSON line for each prediction.")
@@ -47,6 +79,13 @@ def command(
         if predictions is None:
             raise ConfigurationError("what is to be scored? Give --predictions FILE or FOLDER")
         return score(words[1], predictions, data, limit=limit, places=parallel, out=out, json=json)
-    raise ConfigurationError(
-        f"{' '.join(words)!r} is not understood: write megaagent eval score NAME --predictions PATH"
-    )
+    if len(words) != 1:
+        said = " ".join(words)
+        raise ConfigurationError(f"{said!r} is not understood: write eval NAME, or eval score NAME --predictions PATH")
+    if predictions is not None or out is not None:
+        raise ConfigurationError(f"to score predictions, write: megaagent eval score {words[0]} --predictions PATH")
+    from megaagent.cli.evaluating import Asked, evaluate_and_show
+
+    asked = Asked(words[0], data, model, base_url, arm or [], limit, repeats, max_cost, parallel or 8, into, json)
+    changes = {"budget.cost": item_cost, "budget.tokens": item_tokens, "model.price": price}
+    return evaluate_and_show(asked, settings, set_ or [], changes)

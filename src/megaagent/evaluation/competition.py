@@ -8,7 +8,7 @@ from typing import Any
 
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation.boxed import last_boxed, same_text
-from megaagent.evaluation.contract import Item, Mark, Prediction, Source
+from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
 from megaagent.evaluation.data import need
 from megaagent.evaluation.equivalence import equivalent
 from megaagent.evaluation.programs import Judge
@@ -33,7 +33,8 @@ class CompetitionMath:
     source = Source("EleutherAI/hendrycks_math", _SUBJECTS, "test", "MIT")
     samples = False
     fields = ("answer", "prediction", "response", "completion", "output", "solution")
-    settings: Mapping[str, Any] = {"limits.output": 4096}
+    scenario = None
+    settings: Mapping[str, Any] = ITEM
     runs_programs = False
     seconds = 0.0
 
@@ -60,6 +61,10 @@ class CompetitionMath:
     def answer(self, item: Item, report: str, files: Mapping[str, str]) -> Prediction:
         """The report; what counts is its last box."""
         return Prediction(item.id, report)
+
+    def whole_program(self, item: Item) -> str:
+        """The known solution."""
+        return item.known or ""
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
         """Compare the last box with the right answer."""

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from megaagent.evaluation.programs import Judge
 
 
+# An item of these is small: it needs no long answers, few programs, and little money.
+ITEM: Mapping[str, Any] = {
+    "limits.output": 4096,
+    "limits.agents": 20,
+    "budget.cost": 0.5,
+    "sandbox.programs": 1,
+}
+
+
 class Item(Struct, frozen=True):
     """One problem.
 
@@ -47,12 +56,19 @@ class Mark(Struct, frozen=True):
 
     Attributes:
         why: what was wrong, for people.
+        worth: where an answer can be right in part, how far it is, 0 to 1.
         parts: named points beside the score, each passed of how many.
     """
 
     passed: bool
     why: str = ""
     parts: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict[str, tuple[int, int]])
+    worth: float | None = None
+
+    @property
+    def share(self) -> float:
+        """What it adds to a score."""
+        return float(self.passed) if self.worth is None else self.worth
 
 
 class Source(Struct, frozen=True):
@@ -76,6 +92,7 @@ class Benchmark(Protocol):
     source: Source
     samples: bool  # several answers to an item are samples of it
     fields: tuple[str, ...]  # of a line of predictions, in which the answer is looked for
+    scenario: str | None  # whose run it is, where it is not just a goal
     settings: Mapping[str, Any]  # what differs from the default settings of a run
     runs_programs: bool  # `score` needs a judge
     seconds: float  # of processor time for one of them
@@ -94,6 +111,10 @@ class Benchmark(Protocol):
 
     def answer(self, item: Item, report: str, files: Mapping[str, str]) -> Prediction:
         """The answer in what a run delivered."""
+        ...
+
+    def whole_program(self, item: Item) -> str:
+        """The right program of an item, for benchmarks whose answers are programs; what is known of it elsewhere."""
         ...
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:

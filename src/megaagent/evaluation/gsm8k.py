@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from megaagent.errors import ConfigurationError
-from megaagent.evaluation.contract import Item, Mark, Prediction, Source
+from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
 from megaagent.evaluation.data import need
 from megaagent.evaluation.programs import Judge
 
@@ -23,7 +23,8 @@ class Gsm8k:
     source = Source("openai/gsm8k", ("main",), "test", "MIT")
     samples = False
     fields = ("answer", "prediction", "response", "completion", "output", "solution")
-    settings: Mapping[str, Any] = {"limits.output": 4096}
+    scenario = None
+    settings: Mapping[str, Any] = ITEM
     runs_programs = False
     seconds = 0.0
 
@@ -48,6 +49,10 @@ class Gsm8k:
         """The last line of the report that has the sign; earlier ones may quote the instruction."""
         last = report.rfind("####")
         return Prediction(item.id, report[last:] if last >= 0 else report)
+
+    def whole_program(self, item: Item) -> str:
+        """The known solution."""
+        return item.known or ""
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
         """The reference's comparison: both numbers as text."""

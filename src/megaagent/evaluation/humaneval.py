@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from megaagent.evaluation.contract import Item, Mark, Prediction, Source
+from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
 from megaagent.evaluation.data import need
 from megaagent.evaluation.programs import Judge, Trial
 
@@ -21,7 +21,8 @@ class HumanEval:
     source = Source("openai/openai_humaneval", ("openai_humaneval",), "test", "MIT")
     samples = True
     fields = ("completion", "solution", "code", "prediction", "response", "answer", "output")
-    settings: Mapping[str, Any] = {"limits.output": 4096}
+    scenario = None
+    settings: Mapping[str, Any] = ITEM
     runs_programs = True
     seconds = 3.0  # of one program, as in the reference implementation
 
@@ -46,6 +47,10 @@ class HumanEval:
     def answer(self, item: Item, report: str, files: Mapping[str, str]) -> Prediction:
         """The delivered file."""
         return Prediction(item.id, files.get(FILE, ""), whole=True)
+
+    def whole_program(self, item: Item) -> str:
+        """Prompt and canonical solution."""
+        return f"{item.data['prompt']}{item.known or ''}"
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
         """Prompt and completion together, as the reference does; a whole program alone."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from megaagent.errors import ConfigurationError
-from megaagent.evaluation.contract import Item, Mark, Prediction, Source
+from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
 from megaagent.evaluation.data import need
 from megaagent.evaluation.humaneval import FILE
 from megaagent.evaluation.programs import Judge, Trial, defined_in, names_in
@@ -25,7 +25,8 @@ class Mbpp:
     source = Source("google-research-datasets/mbpp", ("sanitized",), "test", "CC BY 4.0")
     samples = True
     fields = ("completion", "solution", "code", "prediction", "response", "answer", "output")
-    settings: Mapping[str, Any] = {"limits.output": 4096}
+    scenario = None
+    settings: Mapping[str, Any] = ITEM
     runs_programs = True
     seconds = 10.0  # of one program; that of task 123 needs over three
 
@@ -54,6 +55,10 @@ class Mbpp:
     def answer(self, item: Item, report: str, files: Mapping[str, str]) -> Prediction:
         """The delivered file."""
         return Prediction(item.id, files.get(FILE, ""), whole=True)
+
+    def whole_program(self, item: Item) -> str:
+        """The known solution."""
+        return item.known or ""
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
         """The program, then the imports of the data set, then every assert."""

@@ -95,7 +95,7 @@ def summed(items: Sequence[Item], marked: Iterable[Marked]) -> Summary:
     for each in marked:
         if each.id in marks:
             marks[each.id].append(each.mark)
-    shares = [sum(m.passed for m in given) / len(given) if given else 0.0 for given in marks.values()]
+    shares = [fsum(m.share for m in given) / len(given) if given else 0.0 for given in marks.values()]
     low, high = interval(shares)
     return Summary(
         len(items),
@@ -104,17 +104,18 @@ def summed(items: Sequence[Item], marked: Iterable[Marked]) -> Summary:
         fsum(shares) / len(shares) if shares else 0.0,
         low,
         high,
-        _pass_at(marks),
+        pass_at({id: [mark.passed for mark in given] for id, given in marks.items()}),
         _parts(marks),
     )
 
 
-def _pass_at(marks: Mapping[str, Sequence[Mark]]) -> dict[int, float]:
+def pass_at(marks: Mapping[str, Sequence[bool]]) -> dict[int, float]:
+    """pass@k for each k of which every item has samples enough; nothing when they have one each."""
     fewest = min((len(given) for given in marks.values()), default=0)
     found: dict[int, float] = {}
     for k in SHOWN_K:
         if k <= fewest and fewest > 1:
-            each = [pass_at_k(len(given), sum(m.passed for m in given), k) for given in marks.values()]
+            each = [pass_at_k(len(given), sum(given), k) for given in marks.values()]
             found[k] = fsum(each) / len(each)
     return found
 

@@ -223,7 +223,9 @@ class Organization:
         touched = set(state.touched)
         facts = follow_up(state, touched, self.limits, now, self.new_id)
         if not facts and state.run.paused is None:
-            facts = watch(state, touched, self.limits, self.ledger.share_used, self.new_id) or self._tick(now)
+            if self.limits.monitors:
+                facts = watch(state, touched, self.limits, self.ledger.share_used, self.new_id)
+            facts = facts or self._tick(now)
         if self._since_digest >= DIGEST_EVERY:
             facts.append(self._digested())
         if facts:

@@ -38,6 +38,8 @@ class Limits(Struct, frozen=True):
         active: agents whose steps are under way at once; more wait their turn.
         starving_minutes: by which another's call may be asked for later and begin before.
         grace: seconds that calls in flight are given when the run is stopped.
+        monitors: the supervisor watches agents (repetition, circles, shares of money and failures); off in ablations.
+        verifier: what the boss hands in is checked and judged; without it, it is taken as it is.
     """
 
     agents: int = 1_000
@@ -68,6 +70,8 @@ class Limits(Struct, frozen=True):
     active: int = 4_000
     starving_minutes: float = 5.0
     grace: float = 3.0
+    monitors: bool = True
+    verifier: bool = True
 
 
 class Budget(Struct, frozen=True):

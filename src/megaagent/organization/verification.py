@@ -27,6 +27,7 @@ from megaagent.workspace import FileEntry, Workspace
 SHOWN = 60_000  # characters of files that the judge is shown
 LARGEST = 10_000_000  # bytes of one that is looked into
 ATTEMPTS = 3  # at a valid verdict
+UNVERIFIED = "handed in, and taken as it is: the settings ask for no verifier"
 CONFIRMED = "the verifier confirmed the deliverable"
 
 
@@ -120,7 +121,12 @@ class Verification:
         head = await self.head()
         accepted = [debt for debt in self._state.debts.values() if debt.debtor == BOSS and debt.status == "accepted"]
         if accepted and not self._state.debts_of(BOSS, "reported"):
-            return ev.RunEnded("completed", CONFIRMED, accepted[-1].report, head)  # an engine died between the two
+            reason = CONFIRMED if self._limits.verifier else UNVERIFIED
+            return ev.RunEnded("completed", reason, accepted[-1].report, head)  # an engine died between the two
+        if not self._limits.verifier:
+            [debt] = self._state.debts_of(BOSS, "reported")
+            await self._record(number, ev.WorkReviewed(debt.id, "accept"))
+            return ev.RunEnded("completed", UNVERIFIED, debt.report, head)
         if not run.verifying:
             await self._record(number, ev.VerificationOpened(number, head))
         checks = await self._run_checks(number, head)

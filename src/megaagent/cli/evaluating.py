@@ -1,0 +1,166 @@
+"""What `megaagent eval NAME` does: begins or goes on with an evaluation, shows it, and writes its page."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from megaagent.cli.exits import INTERRUPTED
+from megaagent.cli.options import shown
+from megaagent.cli.run import assignment
+from megaagent.cli.words import clean, clean_json, money, plural
+from megaagent.errors import ConfigurationError
+from megaagent.events import Struct
+
+if TYPE_CHECKING:
+    from megaagent.evaluation.experiment import Outcome, Wish
+    from megaagent.evaluation.figures import Line, StageLine
+    from megaagent.evaluation.results import Row
+
+EVALS = "megaagent-evals"
+PAGE = "page.html"
+EXHAUSTED = 5
+INCOMPLETE = 3
+
+
+class Asked(Struct, frozen=True):
+    """The command line."""
+
+    name: str
+    data: Path | None
+    model: str | None
+    base_url: str | None
+    arms: list[str]
+    limit: int | None
+    repeats: int
+    max_cost: float
+    parallel: int
+    into: Path | None
+    json: bool
+
+
+def evaluate_and_show(asked: Asked, file: Path | None, given: Sequence[str], changes: Mapping[str, Any]) -> int:
+    """Run the evaluation, print its table and write its page; returns the exit code."""
+    from megaagent.evaluation.experiment import evaluate
+    from megaagent.evaluation.page import page
+
+    wish = _wish(asked, file, given, changes)
+    if not asked.json:
+        _say_what_begins(wish)
+    try:
+        outcome = asyncio.run(evaluate(wish, environ=os.environ, tell=_told if not asked.json else lambda row: None))
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command goes on where it was: {shown(wish.into)}", file=sys.stderr)
+        return INTERRUPTED
+    place = wish.into / PAGE
+    place.write_text(page(outcome.plan, outcome.rows), encoding="utf-8")
+    if asked.json:
+        from megaagent.evaluation.figures import lines_of, stages_of
+
+        told = {"plan": outcome.plan, "arms": lines_of(outcome.rows), "stages": stages_of(outcome.rows)}
+        told |= {"left": outcome.left, "failed": outcome.failed, "spent": outcome.spent, "page": str(place)}
+        print(clean_json(msgspec.json.encode(told).decode()))
+    else:
+        print("\n".join(_table(outcome)))
+        print(f"page: {shown(place)}")
+    return EXHAUSTED if outcome.left and not outcome.failed else INCOMPLETE if outcome.failed else 0
+
+
+def _wish(asked: Asked, file: Path | None, given: Sequence[str], changes: Mapping[str, Any]) -> Wish:
+    from megaagent.evaluation import benchmark
+    from megaagent.evaluation.arms import chosen_arms
+    from megaagent.evaluation.data import load
+    from megaagent.evaluation.experiment import Wish, digest_of
+    from megaagent.settings import Settings, changed
+    from megaagent.settings import load as load_settings
+
+    chosen = benchmark(asked.name)
+    settings = changed(load_settings(file) if file else Settings(), chosen.settings, f"the benchmark {asked.name}")
+    named = [*map(assignment, given), ("model.name", asked.model), ("model.base_url", asked.base_url)]
+    settings = changed(settings, dict(named), "the command line")
+    settings = changed(settings, changes, "the command line")
+    name = settings.model.name
+    if name is None:
+        raise ConfigurationError(
+            "no model is named: --model openai:NAME, with OPENAI_API_KEY set; or rehearse with one that knows the "
+            "answers: --model sim:answers-70"
+        )
+    if not 0 < asked.max_cost < float("inf"):
+        raise ConfigurationError(f"--max-cost must be more than 0 and finite, not {asked.max_cost}")
+    items = load(chosen, asked.data)
+    folder = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{asked.name}-{name}")
+    into = asked.into or Path(EVALS) / folder
+    wanted = items[: asked.limit]
+    arms = chosen_arms(asked.arms)
+    return Wish(chosen, wanted, arms, settings, into, digest_of(items), asked.max_cost, asked.repeats, asked.parallel)
+
+
+def _say_what_begins(wish: Wish) -> None:
+    runs = len(wish.items) * len(wish.arms) * wish.repeats
+    arms = ", ".join(arm.name for arm in wish.arms)
+    item = money(wish.settings.budget.cost or 0.0)
+    print(f"{wish.benchmark.title}: {plural(len(wish.items), 'item')}, arms {arms}, {plural(runs, 'run')} in all")
+    print(f"{wish.settings.model.name}; at most {money(wish.max_cost)} for all, {item} for one; in {shown(wish.into)}")
+    if (wish.settings.model.name or "").startswith("sim:"):
+        print("this is a simulation: no model is asked; tokens, times and money are made up")
+    sys.stdout.flush()
+
+
+def _told(row: Row) -> None:
+    outcome = "passed" if row.passed else f"{row.share:.0%}" if row.share else "failed"
+    why = f"  {clean(row.why)[:100]}" if row.why else ""
+    figures = f"{row.tokens:>9,} tokens {money(row.cost):>9} {row.seconds:>7.1f} s {row.agents:>4} agents"
+    print(f"{clean(row.id):<28.28} {row.arm:<14} {outcome:<7} {figures}{why}", flush=True)
+
+
+def _table(outcome: Outcome) -> Iterator[str]:
+    from megaagent.evaluation.figures import lines_of, stages_of
+    from megaagent.evaluation.paper import PAPER, WHOSE
+
+    yield ""
+    figures = f"{'TOKENS':>10}{'MONEY':>10}{'TIME':>10}{'AGENTS':>8}{'STEPS':>8}"
+    yield f"{'ARM':<15}{'ITEMS':>7}{'SCORE':>8}  {'95 %':<17}{figures}"
+    yield from map(_line, lines_of(outcome.rows))
+    told = PAPER.get(outcome.plan.evaluation)
+    if told is not None:
+        score = f"{told.score:.1f}%" if told.score is not None else ""
+        seconds = f"{told.seconds:,.0f} s" if told.seconds is not None else ""
+        agents = f"{told.agents:,}" if told.agents is not None else ""
+        yield f"{'paper':<15}{'':>7}{score:>8}  {'':<17}{'':>10}{'':>10}{seconds:>10}{agents:>8}"
+        yield f"paper: what {WHOSE} reports for its own implementation with {told.model}; not measured here"
+    yield "tokens, money, time, agents and steps: mean of one run"
+    for line in lines_of(outcome.rows):
+        for k, share in line.pass_at.items():
+            yield f"{line.arm}: pass@{k} {share:.1%}"
+        for part, (passed, total) in line.parts.items():
+            yield f"{line.arm}: {part}: {passed:,} of {total:,} ({passed / total if total else 0:.1%})"
+    yield ""
+    yield f"{'ARM':<15}{'STAGE':<10}{'CALLS':>8}{'TOKENS':>12}{'SHARE':>8}{'MONEY':>11}{'TIME':>11}"
+    yield from map(_stage, stages_of(outcome.rows))
+    yield ""
+    yield f"{money(outcome.spent)} spent in all"
+    if outcome.left:
+        yield f"{plural(outcome.left, 'run was', 'runs were')} not begun; raise --max-cost and call again to go on"
+    for failed in outcome.failed[:10]:
+        yield f"not done: {clean(failed)[:300]}"
+    if outcome.failed:
+        yield f"{plural(len(outcome.failed), 'run is', 'runs are')} tried again by the same command"
+
+
+def _line(line: Line) -> str:
+    items = f"{line.items}x{line.runs / line.items:g}" if line.runs != line.items else str(line.items)
+    spread = f"{line.low:.1%}..{line.high:.1%}"
+    figures = f"{line.tokens:>10,.0f}{money(line.cost):>10}{f'{line.seconds:,.1f} s':>10}"
+    return f"{line.arm:<15}{items:>7}{line.score:>8.1%}  {spread:<17}{figures}{line.agents:>8.1f}{line.steps:>8.1f}"
+
+
+def _stage(stage: StageLine) -> str:
+    tail = f"{stage.share:>8.0%}{money(stage.cost):>11}{f'{stage.seconds:,.1f} s':>11}"
+    return f"{stage.arm:<15}{stage.stage:<10}{stage.calls:>8,}{stage.tokens:>12,}{tail}"

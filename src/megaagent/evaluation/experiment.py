@@ -1,0 +1,268 @@
+"""An evaluation from its items to rows of results: many runs at once, behind one gate, within one purse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from megaagent import __version__
+from megaagent.choice import Adapters, check_price, is_simulated, open_models
+from megaagent.errors import ConfigurationError, RunError
+from megaagent.evaluation.arms import SINGLE, Arm, least_tokens
+from megaagent.evaluation.contract import Benchmark, Item, Mark
+from megaagent.evaluation.itemruns import Ran, delivered, earlier, live_through
+from megaagent.evaluation.played import known_share, right_ones, script
+from megaagent.evaluation.programs import Judge, judging
+from megaagent.evaluation.purse import CapReachedError, Purse, Share
+from megaagent.evaluation.results import Plan, Results, Row, opened
+from megaagent.evaluation.scoring import score_one
+from megaagent.events import Struct
+from megaagent.models.contract import Model
+from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
+from megaagent.settings import Settings, changed
+
+RUNS = "runs"
+
+
+class Wish(Struct, frozen=True):
+    """What is to be evaluated.
+
+    Attributes:
+        data: digest of all items that there are, so that others of the same names are noticed.
+        settings: of every run, the caps of one item among them.
+        max_cost: US dollars for all items of all arms, those of earlier calls included.
+        repeats: runs of each item under each arm.
+        parallel: items under way at once.
+    """
+
+    benchmark: Benchmark
+    items: Sequence[Item]
+    arms: Sequence[Arm]
+    settings: Settings
+    into: Path
+    data: str
+    max_cost: float
+    repeats: int = 1
+    parallel: int = 8
+
+
+class Outcome(Struct, frozen=True):
+    """What an evaluation came to.
+
+    Attributes:
+        rows: of this wish's arms, items and repeats; those of earlier calls among them.
+        left: items that were not begun since the money would not do.
+        failed: what could not be run or scored, in words; it is tried again by the next call.
+    """
+
+    plan: Plan
+    rows: list[Row]
+    left: int
+    failed: list[str]
+    spent: float
+
+
+async def evaluate(
+    wish: Wish,
+    *,
+    environ: Mapping[str, str],
+    tell: Callable[[Row], None] = lambda row: None,
+    models: Mapping[str, Model] | None = None,
+) -> Outcome:
+    """Run and score every item under every arm that has no result yet.
+
+    Args:
+        tell: called with each new row.
+        models: ready-made models by `provider:name`, for tests.
+
+    Raises:
+        ConfigurationError: it cannot work as it is set; nothing was spent.
+    """
+    item = wish.settings.budget.cost
+    settings = changed(wish.settings, {"budget.cost": min(item or wish.max_cost, wish.max_cost)}, "--max-cost")
+    check_price(settings)
+    given = {**_played(wish), **(models or {})}
+    plan = plan_of(wish)
+    async with AsyncExitStack() as stack:
+        adapters = open_models(settings, environ, given)
+        stack.push_async_callback(adapters.close)
+        judge = None
+        if wish.benchmark.runs_programs:
+            judge = await stack.enter_async_context(judging(seconds=wish.benchmark.seconds))
+        results = stack.enter_context(opened(wish.into, plan))
+        evaluation = _Evaluation(wish, adapters, judge, results, environ, tell)
+        await evaluation.go()
+        wanted = set(evaluation.keys())
+        rows = [row for row in results.rows if row.key in wanted]
+        return Outcome(plan, rows, evaluation.left, evaluation.failed, evaluation.purse.spent)
+
+
+def digest_of(items: Sequence[Item]) -> str:
+    """A short digest of items and questions."""
+    return sha256(msgspec.json.encode([(item.id, item.question) for item in items])).hexdigest()[:16]
+
+
+def plan_of(wish: Wish) -> Plan:
+    """What makes this evaluation another one than others in the same folder."""
+    tree: dict[str, Any] = msgspec.to_builtins(wish.settings)
+    for cap in ("budget", "gate", "durability"):
+        tree.pop(cap, None)
+    told = msgspec.json.encode(tree, order="deterministic").decode()
+    name = wish.settings.model.name or ""
+    return Plan(wish.benchmark.name, name, wish.data, told, __version__, is_simulated(wish.settings))
+
+
+def _played(wish: Wish) -> dict[str, Model]:
+    """The simulated model that knows answers, when it is the one that is asked for."""
+    name = wish.settings.model.name or ""
+    share = known_share(name)
+    if share is None:
+        return {}
+    speed = wish.settings.simulation.speed
+    played = script(wish.benchmark, wish.items, right_ones(wish.items, share))
+    return {name: SimulatedModel(played, name=name, latency=Latency(speed=speed) if speed else AT_ONCE)}
+
+
+class _Evaluation:
+    def __init__(
+        self,
+        wish: Wish,
+        adapters: Adapters,
+        judge: Judge | None,
+        results: Results,
+        environ: Mapping[str, str],
+        tell: Callable[[Row], None],
+    ):
+        self._wish = wish
+        self._adapters = adapters
+        self._judge = judge
+        self._results = results
+        self._environ = environ
+        self._tell = tell
+        self._places = asyncio.Semaphore(wish.parallel)
+        self._halted = False
+        self.left = 0
+        self.failed: list[str] = []
+        spent = sum(row.cost for row in results.rows)
+        self.purse = Purse(wish.max_cost, spent + self._begun())
+
+    def keys(self) -> list[tuple[str, str, int]]:
+        """What is to be there in the end."""
+        samples = range(self._wish.repeats)
+        return [(a.name, item.id, n) for a in self._wish.arms for item in self._wish.items for n in samples]
+
+    def _begun(self) -> float:
+        """What runs have spent that were cut off before their result."""
+        spent = 0.0
+        for arm in self._wish.arms:
+            for item in self._wish.items:
+                for sample in range(self._wish.repeats):
+                    place = self._place(arm, item, sample)
+                    if (arm.name, item.id, sample) not in self._results.known and place.exists():
+                        before = earlier(place)
+                        spent += before.cost if before is not None else 0.0
+        return spent
+
+    async def go(self) -> None:
+        """Arm after arm, so that the single agent's budget is known when it begins."""
+        for arm in self._wish.arms:
+            async with asyncio.TaskGroup() as group:
+                for item in self._wish.items:
+                    for sample in range(self._wish.repeats):
+                        if (arm.name, item.id, sample) not in self._results.known:
+                            group.create_task(self._one(arm, item, sample))
+
+    async def _one(self, arm: Arm, item: Item, sample: int) -> None:
+        async with self._places:
+            if self._halted:
+                self.left += 1
+                return
+            place = self._place(arm, item, sample)
+            budget = self._tokens_of(arm, item, sample)
+            try:
+                cap = self._wish.settings.budget.cost or self._wish.max_cost
+                async with self.purse.share(min(cap, self._wish.max_cost)) as share:
+                    ran = await self._run(arm, item, place, share, budget)
+                mark = await self._marked(item, ran)
+            except CapReachedError:
+                self.left += 1
+                return
+            except (RunError, ConfigurationError) as error:
+                self.failed.append(f"{arm.name}, {item.id}: {error}")
+                return
+            if not ran.over:
+                self._halted = self._halted or ran.status == "paused"  # a person must act: so would the next ones
+                self.failed.append(f"{arm.name}, {item.id}: its run is {ran.status or 'cut off'}: {ran.reason}")
+                return
+            row = self._row(arm, item, sample, ran, mark, budget)
+            self._results.add(row)
+            self._tell(row)
+
+    async def _run(self, arm: Arm, item: Item, place: Path, share: Share, budget: int | None) -> Ran:
+        changes = {**arm.changes, "budget.cost": share.amount, "budget.tokens": budget}
+        settings = changed(self._wish.settings, changes, f"arm {arm.name}")
+        benchmark, models = self._wish.benchmark, self._adapters.another(settings, self._environ)
+        before = earlier(place)
+        spent = before.cost if before is not None else 0.0
+        try:
+            ran = await live_through(
+                None if benchmark.scenario else benchmark.goal(item),
+                benchmark.scenario,
+                settings,
+                place,
+                models,
+                self._environ,
+            )
+        except BaseException:
+            after = earlier(place)
+            share.spent = max(0.0, after.cost - spent) if after is not None else 0.0
+            raise
+        share.spent = max(0.0, ran.cost - spent)
+        return ran
+
+    async def _marked(self, item: Item, ran: Ran) -> Mark:
+        benchmark = self._wish.benchmark
+        files = await asyncio.to_thread(delivered, ran)
+        return await score_one(benchmark, item, benchmark.answer(item, ran.report, files), self._judge)
+
+    def _tokens_of(self, arm: Arm, item: Item, sample: int) -> int | None:
+        """The single agent may use as many tokens as the first arm did on the same item, and what one call reserves."""
+        settings = self._wish.settings
+        first = self._results.known.get((self._wish.arms[0].name, item.id, sample))
+        if arm.name != SINGLE or first is None or first.arm == SINGLE:
+            return settings.budget.tokens
+        return max(first.tokens, least_tokens(settings))
+
+    def _place(self, arm: Arm, item: Item, sample: int) -> Path:
+        name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in item.id)[:60]
+        mark = sha256(item.id.encode()).hexdigest()[:6]
+        return self._wish.into / RUNS / arm.name / f"{name}-{mark}-{sample}"
+
+    def _row(self, arm: Arm, item: Item, sample: int, ran: Ran, mark: Mark, budget: int | None) -> Row:
+        return Row(
+            arm.name,
+            item.id,
+            sample,
+            mark.passed,
+            mark.share,
+            mark.why,
+            mark.parts,
+            ran.status,
+            ran.path.absolute().relative_to(self._wish.into.absolute()).as_posix(),
+            ran.usage.prompt,
+            ran.usage.completion,
+            ran.usage.cached,
+            round(ran.cost, 6),
+            ran.unpriced,
+            round(ran.seconds, 3),
+            ran.agents,
+            ran.steps,
+            ran.stages,
+            budget,
+        )

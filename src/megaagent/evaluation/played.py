@@ -1,0 +1,88 @@
+"""`sim:answers` and `sim:answers-70`: a simulated model that knows the right answer to so many of 100 items.
+
+No model is asked. It plays a boss who hires one solver, or works alone where nobody can be hired, so that a known score
+must come out at the end of real runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+from megaagent.errors import ConfigurationError
+from megaagent.evaluation.contract import Benchmark, Item
+from megaagent.evaluation.humaneval import FILE
+from megaagent.models.script import Part, Playing, Script, add_agent, review, say, terminate, wait, write_file
+
+_NAME = re.compile(r"sim:answers(?:-(\d{1,3}))?")
+DONT_KNOW = "I do not know."
+
+
+def known_share(model: str) -> float | None:
+    """The share of right answers that a model's name promises, 0 to 1; None of any other model.
+
+    Raises:
+        ConfigurationError: the share is over 100.
+    """
+    found = _NAME.fullmatch(model)
+    if found is None:
+        return None
+    share = int(found[1] or 100)
+    if share > 100:
+        raise ConfigurationError(f"--model {model}: the number is a share of right answers in percent, 0 to 100")
+    return share / 100
+
+
+def right_ones(items: Sequence[Item], share: float) -> frozenset[str]:
+    """The items that are answered right: that share of them, drawn by their ids."""
+    order = sorted(items, key=lambda item: blake2b(item.id.encode()).digest())
+    return frozenset(item.id for item in order[: round(share * len(items))])
+
+
+def script(benchmark: Benchmark, items: Sequence[Item], right: Iterable[str]) -> Script:
+    """Who plays a run of one of these items."""
+    known = frozenset(right)
+    by_goal = {_squeezed(benchmark.goal(item)): item for item in items}
+
+    def item_of(me: Part) -> Item:
+        text = _squeezed(me.role_text)
+        return next(item for goal, item in by_goal.items() if goal in text)
+
+    def boss(me: Part) -> Playing:
+        item = item_of(me)
+        prompt = (
+            f"You are solver. Alone, write {FILE} or the answer to this:\n{benchmark.goal(item)}\n"
+            "You are done when it is handed in."
+        )
+        yield add_agent("solver", "Solves the problem.", prompt)
+        if not me.last.ok:
+            yield from solve(me, item)
+            return _report(benchmark, item, item.id in known)
+        while not (report := me.heard("solver", "report")):
+            yield wait(["solver"], "its result")
+        yield say(review(["solver"], "accept", "Good."), terminate(report.text))
+        return report.text
+
+    def solver(me: Part) -> Playing:
+        item = item_of(me)
+        yield from solve(me, item)
+        return _report(benchmark, item, item.id in known)
+
+    def solve(me: Part, item: Item) -> Playing:
+        if benchmark.runs_programs:
+            program = benchmark.whole_program(item) if item.id in known else "x = 1\n"
+            yield write_file(FILE, program)
+        return None
+
+    return Script({"boss": boss, "solver": solver})
+
+
+def _report(benchmark: Benchmark, item: Item, right: bool) -> str:
+    if benchmark.runs_programs:
+        return f"{FILE} is written."
+    return (item.known or "") if right else DONT_KNOW
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,170 @@
+"""The results of an evaluation on disk: one line for each item that is done, so that none is bought twice."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from megaagent.errors import ConfigurationError
+from megaagent.events import Struct
+
+FILE = "results.jsonl"
+PLAN = "evaluation.json"
+
+
+class Row(Struct, frozen=True):
+    """One item under one arm.
+
+    Attributes:
+        share: what the answer was worth, 0 to 1; 1 when it passed.
+        run: the folder of its run, from the evaluation's.
+        cost: US dollars, of simulated models simulated ones.
+        budget: cap of tokens, where the arm has one.
+    """
+
+    arm: str
+    id: str
+    sample: int
+    passed: bool
+    share: float
+    why: str
+    parts: dict[str, tuple[int, int]]
+    status: str
+    run: str
+    prompt: int
+    completion: int
+    cached: int
+    cost: float
+    unpriced: int
+    seconds: float
+    agents: int
+    steps: int
+    stages: tuple[dict[str, Any], ...] = ()
+    budget: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.arm, self.id, self.sample
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt + self.completion
+
+
+class Plan(Struct, frozen=True):
+    """What an evaluation is; a folder belongs to one of them.
+
+    Attributes:
+        data: a digest of the items, so that others under the same names are noticed.
+        settings: as JSON, without the caps.
+    """
+
+    evaluation: str
+    model: str
+    data: str
+    settings: str
+    version: str
+    simulated: bool
+
+
+class Results:
+    """The lines of a folder; made by `opened`."""
+
+    def __init__(self, folder: Path, rows: list[Row]):
+        self.folder = folder
+        self.rows = rows
+        self.known = {row.key: row for row in rows}
+
+    def add(self, row: Row) -> None:
+        """Keep a line; it is on the disk when this returns."""
+        line = msgspec.json.encode(row) + b"\n"
+        descriptor = os.open(self.folder / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self.rows.append(row)
+        self.known[row.key] = row
+
+
+@contextmanager
+def opened(folder: Path, plan: Plan) -> Generator[Results]:
+    """The results in a folder, which nobody else may use meanwhile.
+
+    Raises:
+        ConfigurationError: the folder belongs to another evaluation, is in use, or cannot be used.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ConfigurationError(f"--into {folder}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigurationError(f"{folder}: another process is evaluating there") from error
+        _same_plan(folder / PLAN, plan)
+        yield Results(folder, list(_rows(folder / FILE)))
+    finally:
+        os.close(descriptor)
+
+
+def read_results(folder: Path) -> tuple[Plan, list[Row]]:
+    """What is in a folder of results.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    try:
+        plan = msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigurationError(f"{folder}: there is no evaluation in it: {error}") from error
+    return plan, list(_rows(folder / FILE))
+
+
+def _same_plan(path: Path, plan: Plan) -> None:
+    if not path.exists():
+        making = path.with_suffix(".making")
+        making.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))
+        making.replace(path)
+        return
+    try:
+        there = msgspec.json.decode(path.read_bytes(), type=Plan)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigurationError(f"{path}: it cannot be read: {error}") from error
+    for field in ("evaluation", "model", "data", "settings"):
+        if getattr(there, field) != getattr(plan, field):
+            raise ConfigurationError(
+                f"{path.parent} holds an evaluation with other {field}: {_short(getattr(there, field))} there, "
+                f"{_short(getattr(plan, field))} now. Give another folder with --into"
+            )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _rows(path: Path) -> Generator[Row]:
+    """The lines; one that was cut by a crash is taken away, since its item is done again from its run."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.truncate(path, len(whole))
+    lines: Sequence[bytes] = whole.splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            yield msgspec.json.decode(line, type=Row)
+        except msgspec.DecodeError as error:
+            raise ConfigurationError(
+                f"{path}, line {number}: {error}; take the line away to do its item again"
+            ) from error
