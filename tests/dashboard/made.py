@@ -14,6 +14,7 @@ from megaagent import events as ev
 from megaagent.events import BOSS, ENGINE, AgentId, Fact, Message, name_of, superior_of
 from megaagent.folder import RunFolder
 from megaagent.journal import SQLiteJournal
+from megaagent.organization.state import State
 from megaagent.workspace import Committed, Stamp, Workspace
 
 BEGAN = 1_790_000_000.0
@@ -170,8 +171,20 @@ def rise(old: float, new: float) -> float:
 """
 
 
+def _read_up(journal: SQLiteJournal, agent: AgentId) -> list[ev.AnyEvent]:
+    """The agent has its answer, and has read all its mail."""
+    state = State()
+    for record in journal.reader().records():
+        state.apply(record)
+    member = state.members[agent]
+    mail = tuple(message.id for message in member.inbox)
+    answers: list[ev.AnyEvent] = [] if member.call is None else [ev.ModelAnswered(member.call, "so far")]
+    reads = ev.CallIntended(f"{agent}#read", "step", "sim:made", "", mail, 100, 0.01)
+    return [*answers, reads, ev.ModelAnswered(reads.call, "read")]
+
+
 async def embellish(folder: RunFolder) -> None:
-    """Let happen in a made-up run, of three agents at least, what happens rarely: for pictures of every view."""
+    """Let happen in a made-up run, of seven agents at least, what happens rarely: for pictures of every view."""
     clock = Hand(BEGAN + 600)
     journal = SQLiteJournal.open(folder.journal, clock, durability="off")
     workspace = Workspace.open(folder.workspace, durable=False)
@@ -213,17 +226,11 @@ async def embellish(folder: RunFolder) -> None:
             await say(agent, ev.ApprovalAsked(id, "run_command", arguments, effect, rule, until, "refuse"))
         await say(ann, ev.ApprovalAnswered(f"{ann}#{step}.2", "refuse", "There is no network; use the copy."))
         await say(BOSS, ev.CallRetried(f"{BOSS}#0", 1, "rate_limit", "429 Too Many Requests", 2.5, 900, 0.02))
-        names = [f"{BOSS}/w{number}" for number in range(1, 9)]
-        for number, agent in enumerate(names, 9_000):
-            task = "waits for its neighbour"
-            await say(
-                BOSS, ev.AgentRecruited(agent, task, task), ev.AssignmentOpened(f"{BOSS}#{number}", agent, BOSS, task)
-            )
-        for agent, other in zip(names, [*names[1:5], BOSS, BOSS, BOSS, BOSS], strict=True):
-            await say(agent, ev.TurnEnded("wait", (other,), "its part comes first"))
-        for number in (9_006, 9_007):
-            agent = names[number - 9_000]
-            await say(agent, ev.WorkReported((f"{BOSS}#{number}",), REPORT), ev.TurnEnded("terminate"))
+        for agent, other in ((f"{BOSS}/a4", f"{BOSS}/a3"), (f"{BOSS}/a5", f"{BOSS}/a4"), (f"{BOSS}/a6", BOSS)):
+            await say(agent, *_read_up(journal, agent), ev.TurnEnded("wait", (other,), "its part comes first"))
+        owed = f"{BOSS}#1.3"
+        await say(f"{BOSS}/a3", *_read_up(journal, f"{BOSS}/a3"), ev.WorkReported((owed,), REPORT))
+        await say(f"{BOSS}/a3", ev.TurnEnded("terminate"))
         owed = f"{BOSS}#1.2"
         await say(ben, ev.WorkReported((owed,), REPORT), ev.TurnEnded("terminate"))
         await say(ann, ev.TurnEnded("wait", (ben, BOSS), "needs the southern ports"))
