@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from megaagent.cli.options import BaseUrl, Model, Price
+from megaagent.cli.options import Models, Set
 from megaagent.errors import ConfigurationError
 
 HELP = """\b
@@ -31,11 +31,10 @@ def command(
     words: Annotated[
         list[str], typer.Argument(metavar="[score] NAME", help="What is evaluated; score: only score predictions.")
     ],
+    models: Models,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="PATH", help="The public data; without it `datasets` is asked.")
     ] = None,
-    model: Model = None,
-    base_url: BaseUrl = None,
     arm: Annotated[
         list[str] | None, typer.Option("--arm", metavar="ARM", help="What is switched off; may be given again.")
     ] = None,
@@ -50,16 +49,13 @@ def command(
     item_tokens: Annotated[
         int | None, typer.Option("--item-tokens", metavar="N", help="Cap of tokens for one item.")
     ] = None,
-    price: Price = None,
     parallel: Annotated[
         int | None, typer.Option("--parallel", metavar="N", help="Items (8), or programs, at once.", min=1)
     ] = None,
     settings: Annotated[
         Path | None, typer.Option("--settings", metavar="FILE", help="Settings in a TOML file.")
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, such as limits.agents=5.")
-    ] = None,
+    set_: Set = None,
     into: Annotated[
         Path | None,
         typer.Option("--into", metavar="DIR", help="Where results are kept: megaagent-evals/NAME-MODEL here."),
@@ -86,6 +82,6 @@ def command(
         raise ConfigurationError(f"to score predictions, write: megaagent eval score {words[0]} --predictions PATH")
     from megaagent.cli.evaluating import Asked, evaluate_and_show
 
-    asked = Asked(words[0], data, model, base_url, arm or [], limit, repeats, max_cost, parallel or 8, into, json)
-    changes = {"budget.cost": item_cost, "budget.tokens": item_tokens, "model.price": price}
+    asked = Asked(words[0], data, arm or [], limit, repeats, max_cost, parallel or 8, into, json)
+    changes = {**models.changes(), "budget.cost": item_cost, "budget.tokens": item_tokens}
     return evaluate_and_show(asked, settings, set_ or [], changes)

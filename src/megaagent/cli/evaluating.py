@@ -35,8 +35,6 @@ class Asked(Struct, frozen=True):
 
     name: str
     data: Path | None
-    model: str | None
-    base_url: str | None
     arms: list[str]
     limit: int | None
     repeats: int
@@ -83,9 +81,7 @@ def _wish(asked: Asked, file: Path | None, given: Sequence[str], changes: Mappin
 
     chosen = benchmark(asked.name)
     settings = changed(load_settings(file) if file else Settings(), chosen.settings, f"the benchmark {asked.name}")
-    named = [*map(assignment, given), ("model.name", asked.model), ("model.base_url", asked.base_url)]
-    settings = changed(settings, dict(named), "the command line")
-    settings = changed(settings, changes, "the command line")
+    settings = changed(settings, dict([*map(assignment, given), *changes.items()]), "the command line")
     name = settings.model.name
     if name is None:
         raise ConfigurationError(
