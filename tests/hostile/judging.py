@@ -16,8 +16,9 @@ from megaagent.cli.facts import Teller
 from megaagent.cli.panorama import Panorama
 from megaagent.cli.words import UNICODE, clean_json
 from megaagent.events import ENGINE, PERSON, VERIFIER, Record
-from megaagent.models.chat import Quirks, RequestEncoder
+from megaagent.models.chat_requests import RequestEncoder
 from megaagent.models.contract import Model, ModelRequest, ModelResponse
+from megaagent.models.quirks import Quirks
 from megaagent.organization.limits import Limits
 from megaagent.report import report
 from megaagent.testing import Rehearsal

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from megaagent.errors import ConfigurationError, ModelError
 from megaagent.events import ToolCall
-from megaagent.models.chat import Answer, Piece, Quirks, decode_piece
+from megaagent.models.chat import Answer, Piece, decode_piece
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
 from megaagent.models.limits import Allowance, Limits
 from megaagent.models.network import NetworkSettings
 from megaagent.models.openai import OpenAIModel
+from megaagent.models.quirks import Quirks
 from megaagent.models.sse import EventStream
 
 KEY = "local-very-secret-0123456789"

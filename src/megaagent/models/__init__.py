@@ -16,10 +16,10 @@ import msgspec
 
 from megaagent.errors import ConfigurationError
 from megaagent.events import Struct
-from megaagent.models.chat import Quirks
 from megaagent.models.contract import Model
 from megaagent.models.limits import Limits
 from megaagent.models.network import NetworkSettings
+from megaagent.models.quirks import Quirks
 
 
 class Provider(Struct, frozen=True):
@@ -29,12 +29,15 @@ class Provider(Struct, frozen=True):
         opens: dotted path, `module:function`, of what makes the model from an `Opening`.
         base_url: where it is, unless told otherwise; None when that must be told.
         key_variable: the environment variable of its key; None when it needs none.
+        address_variable: the environment variable of its address that its own tools use, beside our
+            `PROVIDER_BASE_URL`.
     """
 
     opens: str
     base_url: str | None = None
     key_variable: str | None = None
     quirks: Quirks = Quirks()
+    address_variable: str | None = None
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -50,6 +53,7 @@ class Opening(msgspec.Struct, frozen=True):
     seed: int
     speed: float
     network: NetworkSettings = NetworkSettings()
+    api_version: str | None = None  # of Azure
 
     def __repr__(self) -> str:
         return f"Opening({self.name!r}, {self.base_url!r})"
@@ -61,18 +65,36 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "openai": Provider(
         _OPENAI, "https://api.openai.com/v1", "OPENAI_API_KEY", Quirks(max_tokens="max_completion_tokens")
     ),
-    # The base URL is that of one's own resource: https://RESOURCE.openai.azure.com/openai/v1
-    "azure": Provider(
-        _OPENAI, None, "AZURE_OPENAI_API_KEY", Quirks(max_tokens="max_completion_tokens", key_header="api-key")
-    ),
     "anthropic": Provider("megaagent.models:open_anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
-    "openrouter": Provider(_OPENAI, "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
-    "deepseek": Provider(
-        _OPENAI, "https://api.deepseek.com", "DEEPSEEK_API_KEY", Quirks(reasoning_back="reasoning_content")
+    # Its base URL is that of one's own resource (see `azure_address`).
+    "azure": Provider(
+        "megaagent.models:open_azure",
+        None,
+        "AZURE_OPENAI_API_KEY",
+        Quirks(max_tokens="max_completion_tokens", key_header="api-key"),
+        "AZURE_OPENAI_ENDPOINT",
     ),
-    "vllm": Provider(_OPENAI, "http://localhost:8000/v1"),
-    "ollama": Provider(_OPENAI, "http://localhost:11434/v1"),
-    "llamacpp": Provider(_OPENAI, "http://localhost:8080/v1"),
+    "gemini": Provider(
+        _OPENAI,
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "GEMINI_API_KEY",
+        Quirks(extra_back=True),
+    ),
+    "openrouter": Provider(
+        _OPENAI,
+        "https://openrouter.ai/api/v1",
+        "OPENROUTER_API_KEY",
+        Quirks(details_back=True, effort="reasoning"),
+    ),
+    "deepseek": Provider(
+        _OPENAI,
+        "https://api.deepseek.com",
+        "DEEPSEEK_API_KEY",
+        Quirks(reasoning_back="reasoning_content", reasoning_always=True, switch=True),
+    ),
+    "vllm": Provider(_OPENAI, "http://localhost:8000/v1", None, Quirks(reasoning_back="reasoning")),
+    "ollama": Provider(_OPENAI, "http://localhost:11434/v1", None, Quirks(reasoning_back="reasoning")),
+    "llamacpp": Provider(_OPENAI, "http://localhost:8080/v1", None, Quirks(reasoning_back="reasoning_content")),
     "sim": Provider("megaagent.models:open_simulated"),
 }
 
@@ -129,7 +151,7 @@ def open_model(
     """
     provider_name, model = parse_model(name)
     provider = PROVIDERS[provider_name]
-    base_url = base_url or environ.get(f"{provider_name.upper()}_BASE_URL") or None
+    base_url = base_url or _address(provider_name, environ)
     key = key or (environ.get(provider.key_variable) if provider.key_variable else None) or None
     if provider.key_variable and not key and not base_url:
         raise ConfigurationError(
@@ -147,6 +169,7 @@ def open_model(
         seed,
         speed,
         network or NetworkSettings(),
+        environ.get("OPENAI_API_VERSION") or None,
     )
     return cast("Callable[[Opening], Model]", load(provider.opens))(opening)
 
@@ -157,10 +180,16 @@ def endpoint_of(name: str, *, environ: Mapping[str, str], base_url: str | None =
     Takes what `open_model` takes.
     """
     provider_name, _ = parse_model(name)
-    url = base_url or environ.get(f"{provider_name.upper()}_BASE_URL") or PROVIDERS[provider_name].base_url
+    url = base_url or _address(provider_name, environ) or PROVIDERS[provider_name].base_url
     parts = urlsplit(url.strip()) if url else None
     # Neither a password nor a key that an address may hold is for people.
     return (parts.netloc.rpartition("@")[2] or name) if parts else name
+
+
+def _address(provider: str, environ: Mapping[str, str]) -> str | None:
+    """Where the environment says that the provider is."""
+    theirs = PROVIDERS[provider].address_variable
+    return environ.get(f"{provider.upper()}_BASE_URL") or (environ.get(theirs) if theirs else None) or None
 
 
 def load(path: str) -> Any:
@@ -183,6 +212,30 @@ def open_openai(opening: Opening) -> Model:
         settings=opening.network,
         limits=opening.limits,
     )
+
+
+def open_azure(opening: Opening) -> Model:
+    """A deployment in Azure; `azure:NAME` is its name."""
+    if opening.base_url is None:
+        raise ConfigurationError(
+            "azure: which resource? Set AZURE_OPENAI_ENDPOINT=https://RESOURCE.openai.azure.com, or give --base-url"
+        )
+    address = azure_address(opening.base_url, opening.name, opening.api_version)
+    return open_openai(msgspec.structs.replace(opening, base_url=address))
+
+
+def azure_address(base_url: str, deployment: str, api_version: str | None) -> str:
+    """Where a deployment is asked.
+
+    A resource's bare address becomes that of its v1 API, which needs no version; with a version (`OPENAI_API_VERSION`)
+    that of the deployment. An address that names more is taken as it is.
+    """
+    parts = urlsplit(base_url.strip())
+    if parts.path.rstrip("/") not in ("", "/openai"):
+        return base_url
+    if api_version is None:
+        return parts._replace(path="/openai/v1").geturl()
+    return parts._replace(path=f"/openai/deployments/{deployment}", query=f"api-version={api_version}").geturl()
 
 
 def open_anthropic(opening: Opening) -> Model:

@@ -1,4 +1,4 @@
-"""The wire format of chat completions: requests out, answers in.
+"""The wire format of chat completions: answers.
 
 Whole answers and the pieces of a stream have the same shape here, so that one `Answer` collects both, also from servers
 that answer whole when a stream was asked for.
@@ -9,12 +9,12 @@ Source: OpenAI API reference, "Chat Completions"; what other servers do differen
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
 
 from megaagent.errors import ModelError
-from megaagent.events import Struct, Usage, storable
+from megaagent.events import Usage
 from megaagent.models.answers import (
     Heard,
     Told,
@@ -24,101 +24,10 @@ from megaagent.models.answers import (
     joined,
     read_document,
     respond,
-    sendable,
-    sendable_name,
 )
-from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
+from megaagent.models.chat_requests import Kept
+from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.models.mending import is_object
-
-
-class Quirks(Struct, frozen=True):
-    """How a provider departs from the common protocol.
-
-    Attributes:
-        max_tokens: its name for the output limit.
-        key_header: the header that carries the key; "Authorization" is sent as a bearer token.
-        reasoning_back: the field in which the reasoning of an answer with calls must be sent back, if it must.
-    """
-
-    max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    key_header: str = "Authorization"
-    reasoning_back: str | None = None
-
-
-# -- requests ---------------------------------------------------------------------------------------------------------
-
-_CACHE_BYTES = 32 << 20
-
-
-class RequestEncoder:
-    """Makes the body of requests; what was encoded before is not encoded again.
-
-    A conversation only grows, so nearly every message of a request was in an earlier one. Encoded messages are kept by
-    value, up to 32 MiB; the tools, which all agents share, are kept for the last few tuples.
-    """
-
-    def __init__(self, quirks: Quirks, *, stream: bool):
-        self._quirks = quirks
-        self._stream = stream
-        self._json = msgspec.json.Encoder()
-        self._messages: dict[ChatMessage, msgspec.Raw] = {}
-        self._bytes = 0
-        self._tools: list[tuple[tuple[ToolSpec, ...], msgspec.Raw]] = []
-
-    def encode(self, request: ModelRequest) -> bytes:
-        body: dict[str, Any] = {
-            "model": request.model,
-            "messages": [self._message(message) for message in request.messages],
-            self._quirks.max_tokens: request.max_output,
-        }
-        if request.tools:
-            body["tools"] = self._tools_of(request.tools)
-        if request.temperature is not None:
-            body["temperature"] = request.temperature
-        if self._stream:
-            body["stream"] = True
-            body["stream_options"] = {"include_usage": True}
-        return self._json.encode(body)
-
-    def _message(self, message: ChatMessage) -> msgspec.Raw:
-        known = self._messages.get(message)
-        if known is not None:
-            return known
-        raw = msgspec.Raw(self._json.encode(wire_message(message, self._quirks.reasoning_back)))
-        self._messages[message] = raw
-        self._bytes += len(bytes(raw))
-        while self._bytes > _CACHE_BYTES:
-            self._bytes -= len(bytes(self._messages.pop(next(iter(self._messages)))))
-        return raw
-
-    def _tools_of(self, tools: tuple[ToolSpec, ...]) -> msgspec.Raw:
-        for known, raw in self._tools:
-            if known is tools or known == tools:
-                return raw
-        raw = msgspec.Raw(self._json.encode([{"type": "function", "function": tool} for tool in tools]))
-        self._tools = [*self._tools[-7:], (tools, raw)]
-        return raw
-
-
-def wire_message(message: ChatMessage, reasoning_back: str | None = None) -> dict[str, Any]:
-    """One message as the protocol writes it."""
-    wire: dict[str, Any] = {"role": message.role, "content": storable(message.text)}
-    if message.calls:
-        wire["content"] = wire["content"] or None
-        wire["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": sendable_name(call.name), "arguments": sendable(call.arguments)},
-            }
-            for call in message.calls
-        ]
-        if reasoning_back is not None:
-            wire[reasoning_back] = storable(message.reasoning)
-    if message.call_id is not None:
-        wire["tool_call_id"] = message.call_id
-    return wire
-
 
 # -- answers ----------------------------------------------------------------------------------------------------------
 
@@ -132,6 +41,7 @@ class _Call(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: _Function | None = None
+    extra_content: Any = None
 
 
 class _Said(msgspec.Struct):
@@ -140,6 +50,7 @@ class _Said(msgspec.Struct):
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: Any = None
+    reasoning_details: Any = None
 
 
 class _Choice(msgspec.Struct):
@@ -199,6 +110,7 @@ class _Slot:
         self.id = ""
         self.name = ""
         self.parts: list[str] = []
+        self.extra: dict[str, Any] | None = None
 
     @property
     def arguments(self) -> str:
@@ -227,6 +139,7 @@ class Answer:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
+        self._details: list[dict[str, Any]] = []
         self._slots: list[_Slot] = []
         self._by_index: dict[int, _Slot] = {}
         self._usage: Any = None
@@ -262,10 +175,14 @@ class Answer:
         thought = said.reasoning_content or said.reasoning
         if thought and isinstance(thought, str):
             self._reasoning.append(thought)
+        details: Any = said.reasoning_details
+        for detail in cast("list[Any]", details if isinstance(details, list) else []):
+            _append(self._details, detail)
         for call in said.tool_calls or ():
             function = call.function or _Function()
             slot = self._slot(call, function, whole)
             slot.id = slot.id or call.id or ""
+            slot.extra = cast("dict[str, Any]", call.extra_content) if call.extra_content else slot.extra
             if function.name and slot.name != function.name:
                 slot.name += function.name
             if isinstance(function.arguments, dict):  # some servers send the object itself
@@ -324,7 +241,18 @@ class Answer:
             self.usage(),
             tuple(self._mended),
         )
-        return respond(heard, self._request, self._hide, self._new_id)
+        response = respond(heard, self._request, self._hide, self._new_id)
+        echo = self._echo(response)
+        return msgspec.structs.replace(response, echo=echo) if echo else response
+
+    def _echo(self, response: ModelResponse) -> str:
+        """What is to be sent back with the answer; nothing when a key had to be hidden in it."""
+        extras = tuple(slot.extra for slot in self._slots)
+        extras = extras if any(extras) and len(extras) == len(response.calls) else ()
+        if self._request is None or not (self._details or extras):
+            return ""
+        echo = msgspec.json.encode(Kept(self._request.model, tuple(self._details), extras)).decode()
+        return echo if self._hide(echo) == echo else ""
 
     @property
     def counted(self) -> bool:
@@ -333,3 +261,17 @@ class Answer:
 
     def usage(self) -> Usage:
         return read_usage(self._usage) or Usage()
+
+
+def _append(details: list[dict[str, Any]], detail: Any) -> None:
+    """A piece of signed reasoning; in a stream one entry comes in several, which are put together again."""
+    if not isinstance(detail, dict):
+        return
+    new = cast("dict[str, Any]", detail)
+    last = details[-1] if details else {}
+    if last.get("type") != new.get("type") or last.get("index") != new.get("index") or new.get("index") is None:
+        details.append(dict(new))
+        return
+    for name, value in new.items():
+        goes_on = name in ("text", "summary", "data") and isinstance(last.get(name), str) and isinstance(value, str)
+        last[name] = last[name] + value if goes_on else value if value is not None else last.get(name)

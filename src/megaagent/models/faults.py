@@ -17,6 +17,12 @@ from megaagent.models.limits import read_retry_after
 from megaagent.redaction import MARK
 from megaagent.redaction import Secrets as Known
 
+# A model that takes no tools cannot play an agent: as Ollama, OpenRouter, vLLM, Groq and others say it.
+NO_TOOLS: Final = re.compile(
+    r"does not support (tools|tool use|tool calling|function calling)|support tool use|enable-auto-tool-choice|"
+    r"tools? (calling )?(is|are) not supported|tools param requires|no endpoints found that support tool"
+)
+
 # Looked for in code, type and message of an error, in this order: the more particular first.
 _WORDS: Final[tuple[tuple[Fault, re.Pattern[str]], ...]] = (
     (
@@ -42,6 +48,7 @@ _WORDS: Final[tuple[tuple[Fault, re.Pattern[str]], ...]] = (
         "not_found",
         re.compile(r"model_not_found|model not exist|(model|deployment)\b.{0,120}(does not exist|not found)"),
     ),
+    ("not_found", NO_TOOLS),
     ("unauthorized", re.compile(r"invalid_api_key|api key not valid|incorrect api key|authentication_?error")),
     ("rate_limit", re.compile(r"rate_limit|rate limit|too many requests")),
     ("overloaded", re.compile(r"overloaded|server_error|service_unavailable|api_error")),
@@ -138,6 +145,10 @@ def _error(status: int, document: Any, retry_after: float | None, secrets: Secre
     if status == 402 and retry_after is not None:
         fault = "rate_limit"  # a spending limit that refills by itself
     detail = secrets.hide(message)[:500] or "no explanation"
+    if NO_TOOLS.search(words.lower()):
+        detail = (
+            f"this model takes no tools, and agents act by tools: choose another, or serve it with tools ({detail})"
+        )
     return ModelError(fault, f"HTTP {status}: {detail}", retry_after=retry_after, status=status)
 
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from megaagent.errors import ModelError
-from megaagent.models.chat import Answer, Piece, Quirks, RequestEncoder, decode_piece
+from megaagent.models.chat import Answer, Piece, decode_piece
+from megaagent.models.chat_requests import RequestEncoder
 from megaagent.models.contract import ModelRequest
 from megaagent.models.faults import Secrets, error_inside
 from megaagent.models.http import HTTPModel, usable_key
 from megaagent.models.limits import Limits
 from megaagent.models.network import NetworkSettings
+from megaagent.models.quirks import Quirks
 
 
 class OpenAIModel(HTTPModel):
@@ -70,7 +72,9 @@ class Completions:
         return CompletionReading(request, secrets, self._decoder)
 
     def adapt(self, error: ModelError) -> str:
-        return ""
+        """Leave out from now on what the server refuses; says what that is, or nothing when it cannot be helped."""
+        name = self._encoder.leave_out(error.detail)
+        return f"the server refuses {name}: asked again without" if name else ""
 
 
 class CompletionReading(Answer):

@@ -62,7 +62,7 @@ _BAD_ANSWER: Final[frozenset[Fault]] = frozenset({"refused", "broken", "empty"})
 _PERSON: Final[dict[Fault, str]] = {
     "unauthorized": "the provider does not accept the key",
     "no_money": "the provider's account is out of credit or quota",
-    "not_found": "the provider does not know the model or the address",
+    "not_found": "the model cannot be asked there",
 }
 
 
