@@ -92,20 +92,32 @@ def open_models(settings: Settings, environ: Mapping[str, str], given: Mapping[s
     breakers: dict[str, Breaker] = {}
     for name, gate in adapters.gates.items():
         url = _url(name, settings)
-        endpoint = endpoint_of(name, environ=environ, base_url=url)
+        try:
+            endpoint = endpoint_of(name, environ=environ, base_url=url)
+            adapters[name] = given.get(name) or open_model(
+                name,
+                environ=environ,
+                base_url=url,
+                stream=settings.model.stream,
+                limits=gate.learn,
+                scripts=scripts,
+                seed=settings.simulation.seed,
+                speed=speed,
+                network=adapters.network,
+            )
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{_named_by(name, settings)} {error}") from error
         adapters.breakers[name] = breakers.setdefault(endpoint, Breaker(endpoint, settings.breaker))
-        adapters[name] = given.get(name) or open_model(
-            name,
-            environ=environ,
-            base_url=url,
-            stream=settings.model.stream,
-            limits=gate.learn,
-            scripts=scripts,
-            seed=settings.simulation.seed,
-            speed=speed,
-            network=adapters.network,
-        )
     return adapters
+
+
+def _named_by(name: str, settings: Settings) -> str:
+    """Where a model is named: what a person would change."""
+    if name == settings.model.name:
+        return "--model"
+    if name in settings.model.fallbacks:
+        return "--fallback"
+    return f"model.tiers.{next(tier for tier, each in tier_names(settings).items() if each == name)}"
 
 
 def _check_secrets(settings: Settings, secrets: Secrets) -> None:

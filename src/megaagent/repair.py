@@ -88,6 +88,11 @@ async def repair(folder: RunFolder, *, clock: Clock | None = None) -> Repaired:
         RunError: the run is going on, nothing is wrong with it, or nothing of it can be saved; nothing was made.
         ConfigurationError: its workspace cannot be read; nothing was made.
     """
+    if not (folder.workspace / "HEAD").is_file():
+        raise RunError(
+            f"{folder.workspace} is gone, and repair does not make files anew: put it back from a copy of the run's "
+            "folder; journal and report can still be read (megaagent show, logs, report)"
+        )
     clock = clock or WallClock()
     new = new_folder(folder.path.parent, f"{title_of(folder)} repaired", clock.now())
     with nothing_left_behind(new):

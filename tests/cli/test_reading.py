@@ -67,7 +67,7 @@ async def test_logs_is_a_conversation(finished: Path):
     for part in ("from boss (assignment):", "write_file", "path: notes.txt", "[bold]markup[/bold]", "ends its turn"):
         assert part in told
     wrong = await piped(finished, "logs", "helpr")
-    assert wrong.code == RUN_FOLDER
+    assert wrong.code == CONFIGURATION
     assert "no agent 'helpr' is in this run; nearest are" in wrong.err
     assert "helper" in wrong.err
 
@@ -141,7 +141,7 @@ async def test_what_can_be_said_to_a_run_that_is_going_on(terminal: Opening, tmp
         assert "running" in (await piped(tmp_path, "ps")).out
         assert (await piped(tmp_path, "send", "boss", "be brief")).out == "delivered to boss\n"
         wrong = await piped(tmp_path, "send", "bos", "be brief")
-        assert (wrong.code, wrong.out) == (RUN_FOLDER, "")
+        assert (wrong.code, wrong.out) == (CONFIGURATION, "")
         assert "no agent 'bos' is there; there are boss" in wrong.err
         assert (await piped(tmp_path, "pause", "--reason", "lunch")).code == 0
         await shown.until(lambda text: "paused: lunch" in text)
@@ -149,7 +149,7 @@ async def test_what_can_be_said_to_a_run_that_is_going_on(terminal: Opening, tmp
         assert (await piped(tmp_path, "unpause")).out == "goes on\n"
         for words in (("pause",), ("unpause",), ("stop",), ("budget", "--max-cost", "1")):
             unknown = await piped(tmp_path, *words, "--agent", "bos")
-            assert (unknown.code, unknown.out) == (RUN_FOLDER, "")
+            assert (unknown.code, unknown.out) == (CONFIGURATION, "")
             assert "no agent 'bos' is there; there are boss" in unknown.err
         assert (await piped(tmp_path, "budget", "--max-cost", "7")).code == 0
         await shown.until(lambda text: "of $7.00" in text)

@@ -78,7 +78,8 @@ def test_at_its_cap_the_work_of_a_part_is_handed_in_without_a_model_and_its_sibl
     run = dear()
     assert (run.ending.status, run.ending.text) == ("completed", "all parts are there")
     [report] = run.facts(ev.WorkReported, "ann")
-    assert report.forced and report.report.startswith("Handed in by the engine as it is: ann's token budget of 80,000")
+    assert report.forced
+    assert report.report.startswith("Handed in by the engine as it stood: ann's token budget of 80,000")
     assert run.state.tally_of("boss/ann").tokens <= 80_000
     assert {"ann.txt", "bob.txt"} <= set(run.files)
     assert [m for m in run.mail_to("boss") if m.kind == "report" and m.sender == "boss/ann"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from megaagent.cli.options import Place, Seen
 from megaagent.cli.words import clean
 from megaagent.control import Request
-from megaagent.errors import RunError
+from megaagent.errors import ConfigurationError
 
 
 def tell(place: Place, request: Request, run: str | None = None) -> int:
@@ -15,11 +15,12 @@ def tell(place: Place, request: Request, run: str | None = None) -> int:
         run: its name, when the place does not say it.
 
     Raises:
-        RunError: it is not going on, or it refused; the message says why.
+        RunError: it is not going on.
+        ConfigurationError: it refused; the message says why.
     """
     with place.sight_of(place.run if isinstance(place, Seen) else run) as sight:
         answer = sight.ask(request)
     if not answer.ok:
-        raise RunError(answer.text)
+        raise ConfigurationError(answer.text)
     print(clean(answer.text))
     return 0

@@ -27,7 +27,11 @@ def command(chosen: Chosen) -> int:
     for problem in found.problems:
         print(f"PROBLEM: {clean(problem)}")
     if found.problems:
-        print(f"what is good can be saved in a copy: {program()} repair {how_to_name(folder)}")
+        if (folder.workspace / "HEAD").is_file():
+            print(f"what is good can be saved in a copy: {program()} repair {how_to_name(folder)}")
+        else:
+            print("every row is good; the files are gone. Put workspace.git back from a copy of the run's folder:")
+            print(f"repair cannot make it. What was done can be read: {program()} show {how_to_name(folder)}")
         return BUG
     print(f"{plural(found.writes, 'write')} found in the workspace as they were written")
     print("the journal is whole, to the run's end" if found.ended else "the journal is whole; the run has not ended")

@@ -12,7 +12,7 @@ HELP = """The script asks megaagent itself whenever you press Tab, so it knows t
 
 \b
 Examples:
-  megaagent completion bash > ~/.local/share/bash-completion/completions/megaagent
+  megaagent completion bash >> ~/.bash_completion
   megaagent completion zsh > ~/.zfunc/_megaagent
   megaagent completion fish > ~/.config/fish/completions/megaagent.fish
 

@@ -44,13 +44,14 @@ def command(
     import sys
 
     from megaagent.cli.crowd import standing_of
+    from megaagent.cli.reading import agent_named
     from megaagent.cli.sight import BEYOND
     from megaagent.cli.words import glyphs_for, print_json, terminal_width
 
     if by not in TABLES:
         raise ConfigurationError(f"--by {by}: say one of {', '.join(TABLES)}")
     with seen.sight() as sight:
-        costs = sight.costs(agent)
+        costs = sight.costs(agent_named(sight, agent))
         organization = sight.organization(BEYOND)
     head, status, rows = organization.header, standing_of(organization), _rows(costs, by, agent)
     if json:

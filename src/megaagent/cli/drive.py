@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from megaagent.cli.ending import ending, opening
-from megaagent.cli.exits import ENDINGS, INTERRUPTED
+from megaagent.cli.exits import ENDINGS, INTERRUPTED, READER_GONE
 from megaagent.cli.options import Look, how_to_name
-from megaagent.cli.printer import say_now, write_at_once
+from megaagent.cli.printer import say_now, target, write_at_once
 from megaagent.cli.views import View, choose
 from megaagent.cli.words import clean_json, program
 from megaagent.errors import MegaAgentError
@@ -41,7 +41,7 @@ def drive(run: AbstractAsyncContextManager[Run], look: Look, *, web: bool = Fals
 
 
 async def _drive(opened: AbstractAsyncContextManager[Run], look: Look, web: bool) -> int:
-    view = choose(look)
+    view, reader = choose(look), target(sys.stdout)
     interrupts = Interrupts(view)
     interrupts.install()
     try:
@@ -68,7 +68,8 @@ async def _drive(opened: AbstractAsyncContextManager[Run], look: Look, web: bool
         _print_json(result)
     else:
         say_now("\n".join(ending(result, figures)))
-    return ENDINGS[result.status]
+    code = ENDINGS[result.status]
+    return READER_GONE if not code and target(sys.stdout) != reader else code
 
 
 @asynccontextmanager

@@ -25,13 +25,13 @@ ENDINGS: Final[dict[Status, int]] = {
 MEANINGS: Final = {
     0: "completed; or the command did what it was asked",
     BUG: "a problem found by replay, a fault of MegaAgent, output unread",
-    CONFIGURATION: "wrong usage or configuration; nothing was made or spent",
+    CONFIGURATION: "wrong usage or configuration, or refused by the run; nothing was done",
     3: "failed: not confirmed, or it could not be done",
     4: "stalled: nobody could go on",
     5: "exhausted: a cap of the budget was reached",
     6: "stopped by a person (Ctrl-C once, or megaagent stop)",
     7: "paused, and nobody was there to unpause it",
-    RUN_FOLDER: "a run's folder cannot be used: not there, in use, damaged",
+    RUN_FOLDER: "a run cannot be used: not there, not going on, in use, damaged",
     INTERRUPTED: "Ctrl-C twice: left at once",
 }
 

@@ -46,6 +46,22 @@ Subtree: TypeAlias = Annotated[
 ]
 AgentName: TypeAlias = Annotated[str, typer.Argument(metavar="AGENT", help="Its one-word name, or its path.")]
 Reason: TypeAlias = Annotated[str, typer.Option("--reason", metavar="TEXT", help="For the record.", show_default=False)]
+Model: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--model", metavar="P:M", help="Which model answers, as provider:model.", show_default=False),
+]
+BaseUrl: TypeAlias = Annotated[
+    str | None, typer.Option("--base-url", metavar="URL", help="Of an OpenAI-compatible server.", show_default=False)
+]
+Price: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--price",
+        metavar="IN:OUT[:CACHED]",
+        help="Dollars per million tokens, if the price is unknown.",
+        show_default=False,
+    ),
+]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Set: TypeAlias = Annotated[
     list[str] | None,
@@ -122,14 +138,8 @@ class Seen(Place):
 class Models(Group):
     """Who answers."""
 
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="P:M", help="Which model answers, as provider:model.", show_default=False),
-    ] = None
-    base_url: Annotated[
-        str | None,
-        typer.Option("--base-url", metavar="URL", help="Of an OpenAI-compatible server.", show_default=False),
-    ] = None
+    model: Model = None
+    base_url: BaseUrl = None
     fallback: Annotated[
         list[str] | None,
         typer.Option(
@@ -139,15 +149,7 @@ class Models(Group):
             show_default=False,
         ),
     ] = None
-    price: Annotated[
-        str | None,
-        typer.Option(
-            "--price",
-            metavar="IN:OUT[:CACHED]",
-            help="Dollars per million tokens, if the price is unknown.",
-            show_default=False,
-        ),
-    ] = None
+    price: Price = None
 
     def changes(self) -> dict[str, Any]:
         """What of it was given, as settings."""

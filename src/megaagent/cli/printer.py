@@ -53,6 +53,12 @@ def say_now(text: str) -> None:
         discard(sys.stdout)
 
 
+def target(stream: IO[str]) -> tuple[int, int]:
+    """Which file a stream writes into: another one than before, when what read it has gone."""
+    found = os.fstat(stream.fileno())
+    return found.st_dev, found.st_ino
+
+
 def write_at_once(descriptor: int, data: bytes, patience: float = 0.5) -> None:
     """Write what a stream takes within `patience` seconds and drop the rest: for a process that is about to leave."""
     until = time.monotonic() + patience

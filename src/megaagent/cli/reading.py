@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
 
 from megaagent import events as ev
-from megaagent.errors import RunError
+from megaagent.errors import ConfigurationError
 from megaagent.events import AgentId, Event, Record, name_of
 from megaagent.folder import RunFolder
 
@@ -46,7 +46,7 @@ def agent_named(reader: Records, name: str) -> AgentId:
     """The id of an agent by its name or its path; also the engine's and the verifier's.
 
     Raises:
-        RunError: nobody is called so; names the nearest.
+        ConfigurationError: nobody is called so; names the nearest.
     """
     ids = {name_of(other): other for other in OTHERS}
     for record in reader.records(kinds=[ev.AgentRecruited]):
@@ -55,5 +55,5 @@ def agent_named(reader: Records, name: str) -> AgentId:
             ids[record.event.id] = record.event.id
     if name not in ids:
         near = get_close_matches(name, ids, n=3, cutoff=0.4) or list(ids)[:8]
-        raise RunError(f"no agent {name!r} is in this run; nearest are {', '.join(near)}")
+        raise ConfigurationError(f"no agent {name!r} is in this run; nearest are {', '.join(near)}")
     return ids[name]

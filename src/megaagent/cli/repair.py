@@ -26,8 +26,10 @@ def command(chosen: Chosen) -> int:
     print(f"run {folder.id}: {clean(saved.problem)}")
     print(f"saved: {plural(saved.rows, 'row')}, in {shown(saved.folder.path)}")
     print(f"lost: {plural(saved.lost, 'row')}, {plural(len(saved.dropped), 'commit')}")
-    for revision in saved.dropped:
-        print(f"  commit {revision}; it remains in {shown(folder.workspace)}")
+    if saved.dropped:
+        newest, more = saved.dropped[-1][:10], len(saved.dropped) - 1
+        named = f"commit {newest}" + (f" and {more:,} before it" if more else "")
+        print(f"  {named}: still in {shown(folder.workspace)}")
     if saved.adopted:
         print(f"kept for the steps that made them: {plural(len(saved.adopted), 'commit')}")
     print(f"go on with: {program()} resume {how_to_name(saved.folder)}")

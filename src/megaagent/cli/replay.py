@@ -18,7 +18,8 @@ Exit code 1 with the list of what does not hold."""
 
 def command(chosen: Chosen) -> int:
     from megaagent.cli.exits import BUG
-    from megaagent.cli.words import clean, plural
+    from megaagent.cli.options import how_to_name
+    from megaagent.cli.words import clean, plural, program
     from megaagent.proof import replay
 
     folder = chosen.folder()
@@ -29,5 +30,7 @@ def command(chosen: Chosen) -> int:
     print(f"{plural(proof.commits_checked, 'write')} found in the workspace as they were written")
     for problem in proof.problems:
         print(f"PROBLEM: {clean(problem)}")
+    if proof.problems:
+        print(f"look closer with: {program()} check-journal {how_to_name(folder)}")
     print("proven: the journal, the state and the files belong together" if not proof.problems else "not proven")
     return BUG if proof.problems else 0

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from contextlib import suppress
+from typing import Final, Protocol
 
 import msgspec
 
@@ -16,9 +17,22 @@ from megaagent import events as ev
 from megaagent.cli.facts import Teller, noteworthy
 from megaagent.cli.options import Look
 from megaagent.cli.printer import Printer
-from megaagent.cli.words import clean_json, glyphs_for
+from megaagent.cli.words import clean, clean_json, glyphs_for
 from megaagent.errors import ConfigurationError
-from megaagent.events import Record
+from megaagent.events import Record, name_of
+
+# What a run waits for a person with, and what they can do.
+WAITING: Final[dict[type[ev.Event], str]] = {
+    ev.QuestionAsked: "answer with: megaagent answer TEXT",
+    ev.ApprovalAsked: "say with: megaagent approve, or megaagent refuse",
+    ev.RunPaused: "go on with: megaagent unpause",
+}
+
+
+class _Attended(msgspec.Struct):
+    """What is read of the settings of a run."""
+
+    attended: bool = False
 
 
 class View(Protocol):
@@ -69,19 +83,35 @@ def choose(look: Look) -> View:
 
 
 class QuietView:
-    """Shows nothing."""
+    """Shows nothing but what an attended run waits for a person with."""
+
+    def __init__(self) -> None:
+        self._teller = Teller(glyphs_for(sys.stderr))
+        self._attended = False
 
     async def begin(self) -> None:
         pass
 
     def recall(self, records: Sequence[Record]) -> None:
-        pass
+        for record in records:
+            self._know(record)
 
     def take_in(self, records: Sequence[Record]) -> None:
-        pass
+        for record in records:
+            self._know(record)
+            how = WAITING.get(type(record.event))
+            if how is not None and self._attended:
+                self.notice(f"{clean(name_of(record.agent))}: {self._teller.words(record)}")
+                self.notice(f"  {how}")
+
+    def _know(self, record: Record) -> None:
+        self._teller.learn(record)
+        if isinstance(record.event, ev.RunStarted | ev.RunForked):
+            self._attended = msgspec.json.decode(record.event.settings or "{}", type=_Attended).attended
 
     def notice(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        with suppress(OSError):  # nobody reads it: the run goes on
+            print(text, file=sys.stderr, flush=True)
 
     async def close(self) -> None:
         pass

@@ -48,11 +48,12 @@ def command(agent: AgentName, seen: Seen, json: AsJson = False) -> int:
     import sys
     import time
 
+    from megaagent.cli.reading import agent_named
     from megaagent.cli.sight import BEYOND
     from megaagent.cli.words import fit, glyphs_for, print_json, terminal_width
 
     with seen.sight() as sight:
-        chain = sight.agent(agent)["why"]
+        chain = sight.agent(agent_named(sight, agent))["why"]
         now = sight.organization(BEYOND)
         called = "" if seen.run is None and seen.host is None else f" {sight.called}"
     live, completed = now.live, now.header["status"] == "completed"

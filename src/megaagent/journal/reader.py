@@ -20,6 +20,7 @@ from megaagent.journal.recall import SHARED, passage, searchable, words_of
 from megaagent.journal.schema import COLUMNS
 from megaagent.journal.words import late_hits
 
+LOOK = "see megaagent check-journal, then megaagent repair"
 BATCH = 500  # rows; an open cursor would keep the writer from truncating its log
 
 
@@ -93,7 +94,7 @@ class SQLiteReader:
         try:
             return unpacked(*rows[0])
         except ValueError as error:
-            raise RunError(f"the journal {self._path}: the content {digest} is damaged ({error})") from error
+            raise RunError(f"the journal {self._path}: the content {digest} is damaged ({error}); {LOOK}") from error
 
     def snapshot(self, name: str) -> tuple[int, bytes] | None:
         query = "SELECT position, digest, packed, data FROM snapshot WHERE name = ? ORDER BY position DESC"
@@ -135,13 +136,15 @@ class SQLiteReader:
         try:
             event = self._codec.event(kind, body, self._fetch if bodies else None)
         except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
-            raise RunError(f"the journal {self._path}: row {position} ({kind}) cannot be read: {error}") from error
+            raise RunError(
+                f"the journal {self._path}: row {position} ({kind}) cannot be read: {error}; {LOOK}"
+            ) from error
         return Record(position, epoch, time, agent, step, event)
 
     def _fetch(self, digest: str) -> bytes:
         data = self.blob(digest)
         if data is None:
-            raise RunError(f"the journal {self._path}: the content {digest} is missing")
+            raise RunError(f"the journal {self._path}: the content {digest} is missing; {LOOK}")
         return data
 
     def _all(self, query: str, values: Any = ()) -> list[Any]:

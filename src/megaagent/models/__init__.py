@@ -112,11 +112,11 @@ def parse_model(name: str) -> tuple[str, str]:
         near = get_close_matches(provider, PROVIDERS, n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise ConfigurationError(
-            f"--model {name!r}: unknown provider {provider!r}; {hint}Known are {', '.join(PROVIDERS)}; "
+            f"{name!r}: unknown provider {provider!r}; {hint}Known are {', '.join(PROVIDERS)}; "
             "any other OpenAI-compatible server: --model openai:NAME --base-url URL"
         )
     if not colon or not model.strip():
-        raise ConfigurationError(f"--model {name!r}: say which model, as {provider}:NAME")
+        raise ConfigurationError(f"{name!r}: say which model, as {provider}:NAME")
     return provider, model.strip()
 
 
@@ -256,7 +256,7 @@ def open_simulated(opening: Opening) -> Model:
     if path is None:
         near = get_close_matches(opening.name, opening.scripts, n=1, cutoff=0.5) or sorted(opening.scripts)
         known = f"there are {', '.join(f'sim:{each}' for each in near)}" if near else "no scripts are known here"
-        raise ConfigurationError(f"--model sim:{opening.name}: no such simulated model; {known}")
+        raise ConfigurationError(f"sim:{opening.name}: no such simulated model; {known}")
     return SimulatedModel(
         load(path), name=f"sim:{opening.name}", latency=Latency(speed=opening.speed), seed=opening.seed
     )

@@ -50,7 +50,7 @@ def cut_off(state: State, agent: AgentId, why: str, whole: bool, new_id: NewId) 
 
 def _report(state: State, agent: AgentId, why: str) -> str:
     """What there is, without asking a model: reports from below and the files that were changed."""
-    lines = [f"Handed in by the engine as it is: {why}."]
+    lines = [f"Handed in by the engine as it stood: {why}. What was done since is not in this report."]
     for below in state.subordinates(agent):
         lines += [f"{name_of(below.id)} had reported: {debt.report}" for debt in state.debts_of(below.id, "reported")]
     files = sorted({path for member in state.subtree(agent) if member.id != agent for path in member.files})

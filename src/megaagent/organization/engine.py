@@ -491,7 +491,7 @@ class Organization:
     def _hand_in_as_it_is(self, reason: str) -> list[Fact]:
         """At the cap the work is handed in without a model."""
         debts = tuple(debt.id for debt in self.state.debts_of(BOSS, "open"))
-        report = f"Handed in by the engine as it is: {reason}."
+        report = f"Handed in by the engine as it stood: {reason}. What was done since is not in this report."
         return [Fact(BOSS, self.state.members[BOSS].step, ev.WorkReported(debts, report, forced=True))] if debts else []
 
     async def _stop_everything(self, grace: float) -> None:

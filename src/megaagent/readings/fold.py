@@ -49,7 +49,10 @@ class Readings:
         try:
             self.overview.take_in(record)
         except (KeyError, AttributeError, IndexError) as error:
-            raise RunError(f"fact {record.position} does not follow from those before it: {error!r}") from error
+            raise RunError(
+                f"{self.folder.journal}: fact {record.position} does not follow from those before it: {error!r}; "
+                "see megaagent check-journal, then megaagent repair"
+            ) from error
         if isinstance(record.event, ev.RunStarted | ev.RunForked):
             whole = self.reader.record(record.position)
             if whole is not None and isinstance(whole.event, ev.RunStarted | ev.RunForked):
