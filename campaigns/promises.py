@@ -133,7 +133,7 @@ def _budget(records: Iterable[Record], cap: int | None) -> Iterator[str]:
                 spent += usage.prompt + usage.completion
             case ev.CallFailed(call=call, fault=fault) if fault != "cancelled":
                 reserved.pop(call, None)
-            case ev.BudgetRaised(tokens=tokens) if tokens is not None:
+            case ev.BudgetRaised(tokens=tokens, agent=None) if tokens is not None:
                 cap = tokens
             case _:
                 pass

@@ -109,12 +109,29 @@ def weather(seed: int) -> Weather:
         changes["budget.tokens"] = random.choice([20_000, 100_000, 400_000])
     if random.random() < 0.15:
         changes["budget.seconds"] = random.choice([20.0, 120.0, 600.0])
+    if _meddled_with(seed):
+        more = Random(f"more weather {seed}")
+        if more.random() < 0.6:
+            changes["tools.ask_before"] = more.choice([["write_file"], ["run_*", "exec_*"], ["*_file", "add_agent"]])
+            changes["tools.unanswered"] = more.choice(["approve", "refuse"])
+            changes["tools.minutes"] = more.choice([0.1, 5.0])
+            changes["attended"] = more.random() < 0.8
+        if more.random() < 0.3:
+            changes["tools.scopes"] = {more.choice(["edit_file", "run_*", "recall"]): more.choice([["boss"], []])}
     faults: dict[Fault, float] = {}
     if random.random() < 0.5:
         faults = {fault: random.choice([0.01, 0.05]) for fault in random.sample(_PASSING, 3)}
         if random.random() < 0.1:
             faults[random.choice(_LASTING)] = 0.01
     return Weather(changed(Settings(), changes, f"seed {seed}"), faults, random.random() < 0.8)
+
+
+def _meddled_with(seed: int) -> bool:
+    """Whether a person also steers parts of this organization, rules on calls and changes files.
+
+    Half of the seeds, and none of those that are kept for what they have shown: those are as they were.
+    """
+    return seed % 4 in (2, 3)
 
 
 def script(seed: int) -> Script:
@@ -153,6 +170,10 @@ def person(seed: int) -> Callable[[Control, State], Coroutine[Any, Any, None]]:
     acts = [random.choice(["send", "send", "pause", "budget"]) for _ in range(random.choice([0, 0, 1, 4]))]
     if random.random() < 0.05:
         acts.append("stop")
+    if _meddled_with(seed):
+        parts = ["stop_part", "pause_part", "pay_part", "rule", "rule", "rule", "write", "remove"]
+        acts += random.choices(parts, k=random.choice([2, 6, 12]))
+        random.shuffle(acts)
 
     async def meanwhile(control: Control, state: State) -> None:
         for act in acts:
@@ -184,8 +205,34 @@ async def _do(act: str, control: Control, state: State, random: Random) -> None:
         await control.unpause()
     elif act == "budget":
         await control.raise_budget(tokens=10_000_000)
-    else:
+    elif act == "stop":
         await control.stop("enough")
+    else:
+        await _meddle(act, random.choice(there), control, state, random)
+
+
+async def _meddle(act: str, agent: str, control: Control, state: State, random: Random) -> None:
+    """Something done to a part of the organization, to a call, or to a file."""
+    if act == "stop_part" and agent != "boss":
+        told = await control.stop("", agent)
+        assert told.endswith("0 left running"), told
+    elif act == "pause_part":
+        await control.pause("a look at this part", agent)
+        await asyncio.sleep(random.choice([0.0, 5.0, 4000.0]))
+        await control.unpause(agent)
+    elif act == "pay_part" and agent != "boss":
+        await control.raise_budget(tokens=random.choice([9_000, 60_000]), agent=agent)
+    elif act == "rule":
+        for _ in range(20):  # somebody may ask soon
+            if state.run.approvals or state.run.ending is not None:
+                break
+            await asyncio.sleep(1.0)
+        asked = random.choice([each.id for each in state.run.approvals] or [""])
+        await (control.approve if random.random() < 0.6 else control.refuse)(asked, random.choice(["", "so be it"]))
+    elif act == "write":
+        await control.write(random.choice(["by_hand.txt", "boss/0.txt"]), f"by hand, {random.randrange(9)}\n")
+    elif act == "remove":
+        await control.write("by_hand.txt", None)
 
 
 class _Agent:
