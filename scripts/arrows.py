@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
     {
         *{"settings", "control", "folder", "report", "proof", "assembly", "disk", "past", "adoption"},
         *{"choice", "descriptors", "wish", "equipment", "running", "launch", "fork", "repair", "readings"},
+        "telemetry",
     },
     {"scenarios"},
     {"evaluation"},

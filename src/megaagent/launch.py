@@ -37,6 +37,7 @@ from megaagent.runtimes.local import LocalRuntime
 from megaagent.sandboxes import probe
 from megaagent.sandboxes.contract import Level
 from megaagent.settings import Settings, changed
+from megaagent.telemetry.sending import Follower
 from megaagent.tools import Tool
 from megaagent.wish import Scenario, acceptance_of, find_scenario, goal_of, settled
 from megaagent.workspace import Stamp, Workspace
@@ -227,9 +228,23 @@ async def enter(
     stack.push_async_callback(server.close)
     how = f"programs run in: {runtime.level}" if found.sandbox else "programs are refused: no sandbox holds here"
     notes = [how, *(found.notes if found.sandbox is None else ()), *_source_notes(workspace)]
-    running = Run(folder, organization, control, journal, workspace, is_simulated(settings), tuple(notes), disk)
+    follower = _followed(folder, settings, 0 if state is None else state.position)
+    if follower is not None:
+        stack.push_async_callback(asyncio.to_thread, follower.close)
+    running = Run(
+        folder, organization, control, journal, workspace, is_simulated(settings), tuple(notes), disk, follower
+    )
     stack.push_async_callback(running.close)
     return running
+
+
+def _followed(folder: RunFolder, settings: Settings, since: int) -> Follower | None:
+    """Who sends the run's spans and metrics while it goes on; None when nobody wants them."""
+    if not settings.telemetry.otel:
+        return None
+    from megaagent.telemetry.otlp import Sender
+
+    return Follower(folder, Sender(folder.id), content=settings.telemetry.content, since=since)
 
 
 @contextmanager

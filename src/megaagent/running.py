@@ -17,6 +17,7 @@ from megaagent.organization.engine import Organization
 from megaagent.organization.members import Member
 from megaagent.organization.state import State
 from megaagent.report import write_report
+from megaagent.telemetry.sending import Follower
 from megaagent.workspace import Workspace
 
 
@@ -70,6 +71,7 @@ class Run:
         state: the organization as the journal has it; to be read only.
         control: what a person can do to it.
         notes: what should be known before it begins, such as how programs are confined.
+        follower: who sends spans and metrics while it goes on, if anybody does; tells at the end what came of it.
     """
 
     def __init__(
@@ -82,12 +84,14 @@ class Run:
         simulated: bool,
         notes: tuple[str, ...],
         disk: Disk,
+        follower: Follower | None = None,
     ):
         self.folder = folder
         self.state = organization.state
         self.control = control
         self.simulated = simulated
         self.notes = notes
+        self.follower = follower
         self._journal = journal
         self._workspace = workspace
         self._organization = organization

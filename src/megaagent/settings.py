@@ -20,6 +20,7 @@ from megaagent.models.retry import RetrySettings
 from megaagent.models.settings import ModelSettings, check_models
 from megaagent.organization.limits import Budget, Limits
 from megaagent.sandboxes.contract import Limits as ProgramLimits
+from megaagent.telemetry import TelemetrySettings
 from megaagent.tools.rules import ToolSettings
 
 
@@ -63,6 +64,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
     tools: ToolSettings = ToolSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     durability: Literal["full", "normal", "off"] = "full"
     checks: tuple[str, ...] = ()
     prompts: str | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.test_run import GOAL, harmless, names
 from tests.cli.theatre import PROGRAM, Opening, Silent, piped, shell
+from tests.telemetry.receiver import receiving
 
 from megaagent.cli.exits import CONFIGURATION, ENDINGS, RUN_FOLDER
 from megaagent.models.server import SimServer
@@ -106,6 +107,19 @@ async def test_a_report_is_a_page_data_or_a_picture_where_it_is_wanted(finished:
     for kind in ("pdf", ""):
         refused = await piped(finished, "report", "--format", kind)
         assert refused.code == CONFIGURATION and "html" in refused.err
+
+
+async def test_a_run_is_sent_to_a_receiver_and_what_is_not_taken_is_said(finished: Path):
+    with receiving() as receiver:
+        sent = await piped(finished, "trace", "--endpoint", receiver.url)
+        followed = await piped(finished, "trace", "--follow", "--endpoint", receiver.url)
+    assert sent.code == followed.code == 0, sent.err + followed.err
+    assert sent.out.startswith(f"sent {len(receiver.spans) // 2} spans") and followed.out == sent.out
+    assert {span.name for span in receiver.spans} >= {"invoke_agent helper", "invoke_workflow megaagent"}
+    nobody = await piped(finished, "trace", "--endpoint", receiver.url)
+    assert nobody.code == RUN_FOLDER and "Connection refused" in nobody.err
+    wrong = await piped(finished, "trace", "--endpoint", "localhost")
+    assert wrong.code == CONFIGURATION and "http://127.0.0.1:4318" in wrong.err
 
 
 async def test_fetch_makes_a_branch_and_touches_nothing_else(finished: Path, tmp_path: Path):

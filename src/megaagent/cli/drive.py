@@ -25,6 +25,7 @@ from megaagent.events import Record
 
 if TYPE_CHECKING:
     from megaagent.running import Result, Run
+    from megaagent.telemetry.sending import Sent
 
 
 PATIENCE = 10.0  # seconds between a stop and the next look at whether the disk lets the run end
@@ -50,6 +51,8 @@ async def _drive(opened: AbstractAsyncContextManager[Run], look: Look, web: bool
             async with _in_browser(live, web):
                 result = await _watch(live, view, look)
             figures = live.state.run
+        if live.follower is not None and live.follower.sent is not None:
+            _tell_of_spans(live.follower.sent)
     except asyncio.CancelledError:
         if not interrupts.count:
             raise
@@ -102,6 +105,15 @@ async def _watch(live: Run, view: View, look: Look) -> Result:
         return await live.result()
     finally:
         await view.close()
+
+
+def _tell_of_spans(sent: Sent) -> None:
+    from megaagent.cli.words import clean
+
+    if sent.problem:
+        lost = f"{sent.lost:,} spans and tellings of metrics" if sent.lost else "the last spans and metrics"
+        print(f"{lost} were not sent: {clean(sent.problem)}", file=sys.stderr)
+        print(f"the journal has them all; send them with: {program()} trace", file=sys.stderr)
 
 
 def _tell_of_disk(view: View, reason: str | None) -> None:

@@ -108,6 +108,9 @@ def command(
     web: Annotated[
         bool, typer.Option("--web", help="Show the run in a browser too; a link is printed. See: megaagent serve")
     ] = False,
+    otel: Annotated[
+        bool, typer.Option("--otel", help="Send spans and metrics by OTLP, to where OTEL_* says. See: megaagent trace")
+    ] = False,
 ) -> int:
     from megaagent.cli.drive import drive
     from megaagent.launch import start
@@ -121,6 +124,7 @@ def command(
         "tools.functions": tools or None,
         "tools.ask_before": ask_before or None,
         "attended": attended or None,
+        "telemetry.otel": otel or None,
     }
     changes = {name: value for name, value in changes.items() if value is not None}  # an absent one changes nothing
     given = models.changes() | caps.changes() | changes
