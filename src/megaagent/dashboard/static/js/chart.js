@@ -7,7 +7,8 @@ import { amount, money, plural } from "./words.js";
 
 const ROW = 26;
 const COLUMN = 190; // what a name and an act need beside a dot
-const PACKED_FROM = 120; // agents: beyond, circles say more than lines
+const PACKED_FROM = 48; // agents: beyond, lines are too narrow to be read, and circles say more
+const READABLE = 0.6; // scale of a tree below which its names are not drawn
 const TALKERS = 60; // between so many, talk is drawn; beyond, it is drawn between their groups
 const TALKS = 240;
 const WAITS = 2_000; // arrows
@@ -27,7 +28,7 @@ export function chart(box, app) {
   const tip = el("div", { class: "tip", hidden: true });
   const key = el("div", { class: "key" });
   box.append(
-    el("div", { class: "float zoom" }, button("+", () => zoom(1.4), { "aria-label": "Zoom in" }), button("−", () => zoom(1 / 1.4), { "aria-label": "Zoom out" }), button("⤢", fit, { "aria-label": "Show all" })),
+    el("div", { class: "float zoom" }, button("+", () => zoom(1.4), { "aria-label": "Zoom in" }), button("−", () => zoom(1 / 1.4), { "aria-label": "Zoom out" }), button("⤢", () => fit(), { "aria-label": "Show all" })),
     key,
     tip,
   );
@@ -49,7 +50,7 @@ export function chart(box, app) {
     if (how === "tree") buildTree();
     else buildCircles();
     state.byIndex = new Map(state.nodes.map((node) => [node.at, node]));
-    if (!state.fitted) fit();
+    if (!state.fitted) fit(state.how === "tree" ? READABLE : 0);
   }
 
   function buildTree() {
@@ -86,13 +87,15 @@ export function chart(box, app) {
     state.box = box;
   }
 
-  function fit() {
+  // Show everything; of what would be too small, as much as fits around the boss.
+  function fit(least = 0) {
     if (!state.box || !surface.width) return;
     const [a, b, c, d] = state.box;
     const room = 16;
-    state.k = Math.min(1.5, (surface.width - 2 * room) / (c - a), (surface.height - 2 * room - 24) / (d - b));
-    state.x = (surface.width - state.k * (c + a)) / 2;
-    state.y = (surface.height - 24 - state.k * (d + b)) / 2;
+    const all = Math.min(1.5, (surface.width - 2 * room) / (c - a), (surface.height - 2 * room - 24) / (d - b));
+    state.k = Math.max(all, least);
+    state.x = state.k > all ? room - state.k * a : (surface.width - state.k * (c + a)) / 2;
+    state.y = (surface.height - 24) / 2 - state.k * (state.k > all ? state.nodes[0].y : (d + b) / 2);
     state.fitted = true;
     state.moved = false;
     surface.redraw();
@@ -147,7 +150,7 @@ export function chart(box, app) {
       if (y < -20 || y > height + 20 || x < -state.column * k || x > width + 20) continue;
       const row = model.rows[node.at];
       const closed = folding.closed.has(node.at) && model.children[node.at].length;
-      const r = Math.max(1.5, (closed ? 8 : 5.5) * Math.min(1.4, k));
+      const r = Math.max(1.5, Math.min(ROW * k * 0.4, (closed ? 8 : 5.5) * Math.min(1.4, k)));
       if (closed) pie(context, x, y, r + 1.5, node.at, palette);
       else {
         context.fillStyle = colour.of(row);
