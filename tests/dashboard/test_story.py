@@ -45,7 +45,7 @@ async def test_a_run_is_steered_from_the_page_alone(tmp_path: Path) -> None:
     spoke = [record.event for record in reader.records(kinds=[ev.HumanSpoke])]
     reader.close()
     acts = [fact.action for fact in spoke if isinstance(fact, ev.HumanSpoke)]
-    assert acts == ["write", "write", "send", "pause", "unpause", "budget", "stop", "send", "approve", "answer"]
+    assert acts == ["write", "write", "send", "pause", "unpause", "budget", "stop", *["send"] * 4, "approve", "answer"]
 
 
 async def _opens_each_view(page: Watched, run: Run) -> None:
@@ -122,6 +122,10 @@ async def _reloads(page: Watched, run: Run) -> None:
     """In the middle of the run: the address says what was seen, and nothing is missing or there twice."""
     await page.go(f"#/run/{run.folder.id}/journal?agent=boss%2Fcat")
     await _sees_everything_once(page, run)
+    for number in range(3):
+        await run.control.send("ann", f"news {number}")
+        await page.seen(f"news {number}", ".facts-list")
+    await _sees_everything_once(page, run)  # what came while it was looked at, too
     await page.page.reload()
     await page.seen("boss/cat", "#panel .path")
     await _sees_everything_once(page, run)
