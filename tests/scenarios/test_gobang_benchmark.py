@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.gobang_ai import greedy_player
+from megaagent.scenarios.gobang.players import greedy_player
 
 from megaagent.scenarios.gobang.play import Referee, name_of, point_of
 

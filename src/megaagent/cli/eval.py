@@ -17,11 +17,12 @@ Examples:
   megaagent eval gsm8k --data test.jsonl --model sim:answers-70
   megaagent eval mbpp --data sanitized-mbpp.json --arm full \\
       --arm no-verifier --model vllm:qwen3 --price 0:0
+  megaagent eval gobang --arm full --arm no-parallelism
   megaagent eval score humaneval --data HumanEval.jsonl.gz \\
       --predictions samples.jsonl
 
 \b
-NAME is one of: humaneval, mbpp, gsm8k, math.
+NAME is one of: humaneval, mbpp, gsm8k, math, gobang, policy.
 Arms are: full, no-hierarchy, no-parallelism, no-monitoring, no-memory,
 no-verifier; a single agent with as many tokens is always compared.
 The same command again goes on where it was cut off."""
@@ -41,8 +42,14 @@ def command(
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N items.", min=1)] = None,
     repeats: Annotated[int, typer.Option("--repeats", metavar="K", help="Runs of each item.", min=1)] = 1,
     max_cost: Annotated[
-        float, typer.Option("--max-cost", metavar="DOLLARS", help="Cap of money for all items and arms together.")
-    ] = 10.0,
+        float | None,
+        typer.Option(
+            "--max-cost",
+            metavar="DOLLARS",
+            help="Cap of money for all items and arms together (10; none for simulated models).",
+            show_default=False,
+        ),
+    ] = None,
     item_cost: Annotated[
         float | None, typer.Option("--item-cost", metavar="DOLLARS", help="Cap of money for one item.")
     ] = None,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EVALS = "megaagent-evals"
 PAGE = "page.html"
+MOST = 10.0  # US dollars that an evaluation may cost unless told otherwise
 EXHAUSTED = 5
 INCOMPLETE = 3
 
@@ -38,7 +39,7 @@ class Asked(Struct, frozen=True):
     arms: list[str]
     limit: int | None
     repeats: int
-    max_cost: float
+    max_cost: float | None
     parallel: int
     into: Path | None
     json: bool
@@ -72,6 +73,7 @@ def evaluate_and_show(asked: Asked, file: Path | None, given: Sequence[str], cha
 
 
 def _wish(asked: Asked, file: Path | None, given: Sequence[str], changes: Mapping[str, Any]) -> Wish:
+    from megaagent.choice import is_simulated
     from megaagent.evaluation import benchmark
     from megaagent.evaluation.arms import chosen_arms
     from megaagent.evaluation.data import load
@@ -82,20 +84,27 @@ def _wish(asked: Asked, file: Path | None, given: Sequence[str], changes: Mappin
     chosen = benchmark(asked.name)
     settings = changed(load_settings(file) if file else Settings(), chosen.settings, f"the benchmark {asked.name}")
     settings = changed(settings, dict([*map(assignment, given), *changes.items()]), "the command line")
+    if settings.model.name is None and chosen.scenario is not None:
+        settings = changed(settings, {"model.name": f"sim:{chosen.scenario}"}, "the benchmark")
     name = settings.model.name
     if name is None:
         raise ConfigurationError(
             "no model is named: --model openai:NAME, with OPENAI_API_KEY set; or rehearse with one that knows the "
             "answers: --model sim:answers-70"
         )
-    if not 0 < asked.max_cost < float("inf"):
-        raise ConfigurationError(f"--max-cost must be more than 0 and finite, not {asked.max_cost}")
     items = load(chosen, asked.data)
     folder = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{asked.name}-{name}")
     into = asked.into or Path(EVALS) / folder
     wanted = items[: asked.limit]
     arms = chosen_arms(asked.arms)
-    return Wish(chosen, wanted, arms, settings, into, digest_of(items), asked.max_cost, asked.repeats, asked.parallel)
+    cost = asked.max_cost
+    if cost is None:
+        runs = len(wanted) * len(arms) * asked.repeats
+        # A panel's questions are not in an item's cap; nobody pays for either.
+        cost = 2 * runs * (settings.budget.cost or MOST) if is_simulated(settings) else MOST
+    if not 0 < cost < float("inf"):
+        raise ConfigurationError(f"--max-cost must be more than 0 and finite, not {cost}")
+    return Wish(chosen, wanted, arms, settings, into, digest_of(items), cost, asked.repeats, asked.parallel)
 
 
 def _say_what_begins(wish: Wish) -> None:

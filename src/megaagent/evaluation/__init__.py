@@ -16,6 +16,8 @@ BENCHMARKS: dict[str, str] = {
     "mbpp": "megaagent.evaluation.mbpp:Mbpp",
     "gsm8k": "megaagent.evaluation.gsm8k:Gsm8k",
     "math": "megaagent.evaluation.competition:CompetitionMath",
+    "gobang": "megaagent.evaluation.gobang:GobangGame",
+    "policy": "megaagent.evaluation.policy:NationalPolicy",
 }
 """Every benchmark by its name, as `module:class`; a new one is a line here."""
 

@@ -34,6 +34,7 @@ class CompetitionMath:
     samples = False
     fields = ("answer", "prediction", "response", "completion", "output", "solution")
     scenario = None
+    panel = ()
     settings: Mapping[str, Any] = ITEM
     runs_programs = False
     seconds = 0.0

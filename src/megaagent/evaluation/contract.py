@@ -89,12 +89,13 @@ class Benchmark(Protocol):
 
     name: str
     title: str
-    source: Source
+    source: Source | None  # None: it needs no data
     samples: bool  # several answers to an item are samples of it
     fields: tuple[str, ...]  # of a line of predictions, in which the answer is looked for
     scenario: str | None  # whose run it is, where it is not just a goal
     settings: Mapping[str, Any]  # what differs from the default settings of a run
     runs_programs: bool  # `score` needs a judge
+    panel: tuple[str, ...]  # of the delivered files, the patterns of those that a panel of judges is asked about
     seconds: float  # of processor time for one of them
 
     def items(self, rows: Sequence[Mapping[str, Any]], data: Path | None) -> list[Item]:

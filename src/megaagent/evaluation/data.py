@@ -28,7 +28,11 @@ def load(benchmark: Benchmark, data: Path | None, load_dataset: LoadDataset | No
     Raises:
         ConfigurationError: there is no data, or it is not what it should be; says what to do.
     """
-    rows = read_rows(data) if data is not None else list(_from_hub(benchmark, load_dataset))
+    if benchmark.source is None:
+        if data is not None:
+            raise ConfigurationError(f"{benchmark.title} needs no data: leave out --data {data}")
+        return benchmark.items((), None)
+    rows = read_rows(data) if data is not None else list(_from_hub(benchmark, benchmark.source, load_dataset))
     items = benchmark.items(rows, data)
     where = str(data) if data is not None else benchmark.source.path
     if not items:
@@ -115,8 +119,7 @@ def read_text(path: Path) -> str:
         raise ConfigurationError(f"{path}: not UTF-8 text at byte {error.start}") from error
 
 
-def _from_hub(benchmark: Benchmark, load_dataset: LoadDataset | None) -> Iterator[Row]:
-    source = benchmark.source
+def _from_hub(benchmark: Benchmark, source: Source, load_dataset: LoadDataset | None) -> Iterator[Row]:
     if load_dataset is None:
         try:
             load_dataset = cast(LoadDataset, import_module("datasets").load_dataset)

@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
+from msgspec.structs import replace
 
 from megaagent import __version__
 from megaagent.choice import Adapters, check_price, is_simulated, open_models
-from megaagent.errors import ConfigurationError, RunError
+from megaagent.errors import ConfigurationError, ModelError, RunError
 from megaagent.evaluation.arms import SINGLE, Arm, least_tokens
+from megaagent.evaluation.asker import Asker
 from megaagent.evaluation.contract import Benchmark, Item, Mark
 from megaagent.evaluation.itemruns import Ran, delivered, earlier, live_through
+from megaagent.evaluation.panel import Opinion, judged, paid_for
 from megaagent.evaluation.played import known_share, right_ones, script
 from megaagent.evaluation.programs import Judge, judging
 from megaagent.evaluation.purse import CapReachedError, Purse, Share
@@ -28,6 +31,7 @@ from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
 from megaagent.settings import Settings, changed
 
 RUNS = "runs"
+PANEL = "panel.jsonl"
 
 
 class Wish(Struct, frozen=True):
@@ -149,8 +153,9 @@ class _Evaluation:
         self._halted = False
         self.left = 0
         self.failed: list[str] = []
-        spent = sum(row.cost for row in results.rows)
+        spent = sum(row.cost + row.panel for row in results.rows)
         self.purse = Purse(wish.max_cost, spent + self._begun())
+        self._asker = Asker(wish.settings, adapters, self.purse)
 
     def keys(self) -> list[tuple[str, str, int]]:
         """What is to be there in the end."""
@@ -167,6 +172,7 @@ class _Evaluation:
                     if (arm.name, item.id, sample) not in self._results.known and place.exists():
                         before = earlier(place)
                         spent += before.cost if before is not None else 0.0
+                        spent += paid_for(place / PANEL)
         return spent
 
     async def go(self) -> None:
@@ -189,18 +195,18 @@ class _Evaluation:
                 cap = self._wish.settings.budget.cost or self._wish.max_cost
                 async with self.purse.share(min(cap, self._wish.max_cost)) as share:
                     ran = await self._run(arm, item, place, share, budget)
-                mark = await self._marked(item, ran)
+                mark, panel = await self._marked(item, ran, place)
             except CapReachedError:
                 self.left += 1
                 return
-            except (RunError, ConfigurationError) as error:
+            except (RunError, ConfigurationError, ModelError) as error:
                 self.failed.append(f"{arm.name}, {item.id}: {error}")
                 return
             if not ran.over:
                 self._halted = self._halted or ran.status == "paused"  # a person must act: so would the next ones
                 self.failed.append(f"{arm.name}, {item.id}: its run is {ran.status or 'cut off'}: {ran.reason}")
                 return
-            row = self._row(arm, item, sample, ran, mark, budget)
+            row = self._row(arm, item, sample, ran, mark, budget, panel)
             self._results.add(row)
             self._tell(row)
 
@@ -226,10 +232,18 @@ class _Evaluation:
         share.spent = max(0.0, ran.cost - spent)
         return ran
 
-    async def _marked(self, item: Item, ran: Ran) -> Mark:
+    async def _marked(self, item: Item, ran: Ran, place: Path) -> tuple[Mark, float]:
+        """The mark of what was delivered, and what a panel that was asked about it cost."""
         benchmark = self._wish.benchmark
         files = await asyncio.to_thread(delivered, ran)
-        return await score_one(benchmark, item, benchmark.answer(item, ran.report, files), self._judge)
+        mark = await score_one(benchmark, item, benchmark.answer(item, ran.report, files), self._judge)
+        if not benchmark.panel or not ran.over:
+            return mark, 0.0
+        goal = benchmark.goal(item)
+        verdicts = await judged(goal, files, benchmark.panel, self._asker.ask, place / PANEL)
+        total = len(verdicts.opinions)
+        parts = {f"panel: {opinion}": (verdicts.count(opinion), total) for opinion in get_args(Opinion)}
+        return replace(mark, parts=mark.parts | parts), verdicts.cost
 
     def _tokens_of(self, arm: Arm, item: Item, sample: int) -> int | None:
         """The single agent may use as many tokens as the first arm did on the same item, and what one call reserves."""
@@ -244,7 +258,7 @@ class _Evaluation:
         mark = sha256(item.id.encode()).hexdigest()[:6]
         return self._wish.into / RUNS / arm.name / f"{name}-{mark}-{sample}"
 
-    def _row(self, arm: Arm, item: Item, sample: int, ran: Ran, mark: Mark, budget: int | None) -> Row:
+    def _row(self, arm: Arm, item: Item, sample: int, ran: Ran, mark: Mark, budget: int | None, panel: float) -> Row:
         return Row(
             arm.name,
             item.id,
@@ -265,4 +279,5 @@ class _Evaluation:
             ran.steps,
             ran.stages,
             budget,
+            round(panel, 6),
         )

@@ -24,6 +24,7 @@ class Gsm8k:
     samples = False
     fields = ("answer", "prediction", "response", "completion", "output", "solution")
     scenario = None
+    panel = ()
     settings: Mapping[str, Any] = ITEM
     runs_programs = False
     seconds = 0.0

@@ -22,6 +22,7 @@ class HumanEval:
     samples = True
     fields = ("completion", "solution", "code", "prediction", "response", "answer", "output")
     scenario = None
+    panel = ()
     settings: Mapping[str, Any] = ITEM
     runs_programs = True
     seconds = 3.0  # of one program, as in the reference implementation

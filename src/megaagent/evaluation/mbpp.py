@@ -26,6 +26,7 @@ class Mbpp:
     samples = True
     fields = ("completion", "solution", "code", "prediction", "response", "answer", "output")
     scenario = None
+    panel = ()
     settings: Mapping[str, Any] = ITEM
     runs_programs = True
     seconds = 10.0  # of one program; that of task 123 needs over three

@@ -12,7 +12,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import resources
 from pathlib import Path
@@ -21,8 +21,9 @@ from uuid import uuid4
 from megaagent.errors import ConfigurationError, SandboxError
 from megaagent.events import Struct
 from megaagent.sandboxes import probe
-from megaagent.sandboxes.contract import Level, Limits, Process, Program, Sandbox
+from megaagent.sandboxes.contract import Execution, Level, Limits, Process, Program, Sandbox
 from megaagent.sandboxes.harvest import discard, prepare
+from megaagent.scenarios.contract import Start
 
 SECONDS = 3.0  # of one program, as in HumanEval's reference implementation
 LONGEST = 4 << 20  # characters of one answer of a solution
@@ -99,6 +100,21 @@ class Judge:
             except TimeoutError:
                 return Outcome(False, f"it was not done after {wall:.0f} s")
 
+    def starter(self, files: Mapping[str, bytes]) -> Start:
+        """Runs programs each on a fresh copy of these files, as a scenario's check wants to."""
+
+        async def start(program: Program) -> Process:
+            folder = self._scratch / uuid4().hex
+            await asyncio.to_thread(prepare, folder, files)
+            try:
+                process = await self._sandbox.start(program, folder)
+            except BaseException:
+                await asyncio.to_thread(discard, folder)
+                raise
+            return _OnCopy(process, folder)
+
+        return start
+
     async def _started(self, stack: AsyncExitStack, side: str, limits: Limits) -> _Side:
         folder = self._scratch / uuid4().hex
         await asyncio.to_thread(prepare, folder, {_HARNESS: harness(side).encode()})
@@ -164,6 +180,30 @@ def defined_in(code: str) -> tuple[str, ...]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
     return tuple(node.name for node in tree.body if isinstance(node, _DEFINITIONS))
+
+
+class _OnCopy:
+    """A program on its own copy of a deliverable; the copy goes when the program has ended."""
+
+    def __init__(self, process: Process, folder: Path):
+        self._process = process
+        self._folder = folder
+
+    async def send(self, text: str) -> None:
+        await self._process.send(text)
+
+    async def read(self, quiet: float, patience: float) -> tuple[str, bool]:
+        return await self._process.read(quiet, patience)
+
+    async def stop(self) -> None:
+        await self._process.stop()
+        await asyncio.to_thread(discard, self._folder)
+
+    async def wait(self) -> Execution:
+        try:
+            return await self._process.wait()
+        finally:
+            await asyncio.to_thread(discard, self._folder)
 
 
 class _Side:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ class Row(Struct, frozen=True):
         run: the folder of its run, from the evaluation's.
         cost: US dollars, of simulated models simulated ones.
         budget: cap of tokens, where the arm has one.
+        panel: what asking a panel of judges about it cost, US dollars; not part of `cost`.
     """
 
     arm: str
@@ -47,6 +49,7 @@ class Row(Struct, frozen=True):
     steps: int
     stages: tuple[dict[str, Any], ...] = ()
     budget: int | None = None
+    panel: float = 0.0
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -142,10 +145,30 @@ def _same_plan(path: Path, plan: Plan) -> None:
         raise ConfigurationError(f"{path}: it cannot be read: {error}") from error
     for field in ("evaluation", "model", "data", "settings"):
         if getattr(there, field) != getattr(plan, field):
+            was, now = getattr(there, field), getattr(plan, field)
+            if field == "settings":
+                was, now = _difference(was, now)
             raise ConfigurationError(
-                f"{path.parent} holds an evaluation with other {field}: {_short(getattr(there, field))} there, "
-                f"{_short(getattr(plan, field))} now. Give another folder with --into"
+                f"{path.parent} holds an evaluation with other {field}: {_short(was)} there, {_short(now)} now. "
+                "Give another folder with --into"
             )
+
+
+def _difference(was: str, now: str) -> tuple[str, str]:
+    """What two trees of settings do not share, by dotted names."""
+    one, other = (dict(_flat(json.loads(text), "")) for text in (was, now))
+    names = [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)]
+    return tuple(  # pyright: ignore[reportReturnType]
+        ", ".join(f"{name}={tree.get(name, 'default')}" for name in sorted(names)) for tree in (one, other)
+    )
+
+
+def _flat(tree: Any, name: str) -> Generator[tuple[str, Any]]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():  # pyright: ignore[reportUnknownVariableType]
+            yield from _flat(value, f"{name}.{key}" if name else str(key))  # pyright: ignore[reportUnknownArgumentType]
+    else:
+        yield name, tree
 
 
 def _short(text: str) -> str:

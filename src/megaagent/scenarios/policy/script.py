@@ -29,6 +29,7 @@ from megaagent.models.script import (
     search_files,
     talk,
     terminate,
+    text,
     verdict,
     wait,
     write_file,
@@ -61,7 +62,7 @@ class _Cast:
         self._nation = nation
 
     def script(self) -> Script:
-        return Script({}, default=self.part, verifier=judge)
+        return Script({"juror": juror}, default=self.part, verifier=judge)
 
     def part(self, me: Part) -> Playing:
         _, *below = me.path.split("/")
@@ -326,6 +327,19 @@ def judge(me: Part) -> Playing:
     failed = re.findall(r"^\[failed\] ([^:\n]*)", "\n".join(me.notices), re.MULTILINE)
     gaps = [f"the check {name!r} fails" for name in failed]
     yield verdict(not gaps, gaps, "" if gaps else "All checks have passed.")
+    return None
+
+
+def juror(me: Part) -> Playing:
+    """Who is asked about one policy: agrees when it has all its sections and nothing in it is still to be written."""
+    seen = "\n".join(me.notices)
+    missing = [title for title in SECTIONS.values() if not re.search(rf"^{re.escape(title)}\s*$", seen, re.MULTILINE)]
+    if missing:
+        yield text(f"disagree: it lacks {', '.join(missing)}.")
+    elif "(to be written" in seen:
+        yield text("neutral: a part of it is still to be written.")
+    else:
+        yield text("agree: each section is there and says something of this department.")
     return None
 
 
