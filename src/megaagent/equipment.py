@@ -1,31 +1,147 @@
-"""The tools of a run, gathered from everywhere before anything is made."""
+"""The tools of a run, gathered from everywhere before anything is made: functions, files, packages, MCP servers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
+from megaagent import __version__
+from megaagent import events as ev
+from megaagent.errors import ConfigurationError
+from megaagent.events import ENGINE, Fact
+from megaagent.organization.approvals import Approvals
+from megaagent.organization.work import Append
+from megaagent.redaction import Secrets
 from megaagent.settings import Settings
 from megaagent.tools import Tool, toolbox
 from megaagent.tools.loading import load, whole_names
 from megaagent.tools.rules import check
 
+if TYPE_CHECKING:
+    from megaagent.tools.mcp.server import Server
+
+Pins = Mapping[str, ev.ToolsPinned]  # what each server is held to
+
 
 def rooted(settings: Settings) -> Settings:
     """The settings with the files of tools named from the root, so that a run can be resumed from another folder."""
-    return replace(settings, tools=replace(settings.tools, functions=whole_names(settings.tools.functions)))
+    tools = settings.tools
+    tools = replace(tools, functions=whole_names(tools.functions), mcp=whole_names(tools.mcp, ""))
+    return replace(settings, tools=tools)
 
 
-def equipment(settings: Settings, given: Sequence[Tool | Callable[..., Any]]) -> list[Tool]:
-    """The user's own tools: those that were given as objects, and those that the settings name.
+class Equipment:
+    """The user's own tools.
+
+    Attributes:
+        tools: all of them.
+        pins: facts on the servers that are new to the run.
+        secrets: those of the environment and of the servers.
+    """
+
+    def __init__(self, tools: Sequence[Tool], servers: Sequence[Server], pins: Sequence[Fact], secrets: Secrets):
+        self.tools = tools
+        self.pins = pins
+        self.secrets = secrets
+        self._servers = servers
+        self._telling: set[asyncio.Future[Any]] = set()
+
+    def join(self, append: Append, approvals: Approvals) -> None:
+        """Let what happens to the servers be recorded, and a change of their tools be asked about."""
+
+        def tell(event: ev.AnyEvent) -> None:
+            self._keep(append([Fact(ENGINE, 0, event)], ()))
+
+        def ask_about(server: str, changes: list[str], then: Callable[[ev.Ruling], None]) -> None:
+            told = msgspec.json.encode(changes).decode()
+            effect = (f"the MCP server {server} goes on with other tools than those that it began with", *changes)
+            asked = ev.ApprovalAsked(f"mcp:{server}", f"{server}_*", told, effect, "its tools have changed")
+            self._keep(approvals.stand(asked, then))
+
+        for server in self._servers:
+            server.join(tell, ask_about)
+
+    async def close(self) -> None:
+        """Let go of what nobody has answered."""
+        for task in self._telling:
+            task.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+
+@asynccontextmanager
+async def equipped(
+    settings: Settings,
+    given: Sequence[Tool | Callable[..., Any]],
+    environ: Mapping[str, str],
+    secrets: Secrets,
+    pins: Pins | None = None,
+) -> AsyncGenerator[Equipment]:
+    """The user's tools, with their servers under way until the block is left.
+
+    Args:
+        given: tools as objects.
+        environ: what stands in the files of servers as `${NAME}`.
+        pins: what a run that goes on holds its servers to.
 
     Raises:
-        ConfigurationError: one cannot be loaded or used, two share a name, or the settings speak of one that is not
-            there.
+        ConfigurationError: a tool cannot be loaded or used, two share a name, a server cannot be begun, or the
+            settings speak of a tool that is not there.
     """
     tools = [tool if isinstance(tool, Tool) else Tool(tool) for tool in given]
     tools += load(settings.tools.functions)
-    check(settings.tools, toolbox(tools).names)
-    return tools
+    toolbox(tools)
+    async with AsyncExitStack() as stack:
+        servers: list[Server] = []
+        facts: list[Fact] = []
+        if settings.tools.mcp:
+            servers, secrets = await _begun(stack, settings.tools.mcp, environ, secrets, pins or {})
+            from megaagent.tools.mcp.results import problem_with
+            from megaagent.tools.mcp.server import pinned
+            from megaagent.tools.mcp.tools import ServerTool
+
+            for server in servers:
+                tools += [ServerTool(server, offer) for offer in server.offers if not problem_with(offer)]
+                if server.config.name not in (pins or {}):
+                    facts.append(Fact(ENGINE, 0, pinned(server.config.name, server.offers)))
+        check(settings.tools, toolbox(tools).names)
+        outfit = Equipment(tools, servers, facts, secrets)
+        stack.push_async_callback(outfit.close)
+        yield outfit
+
+
+async def _begun(
+    stack: AsyncExitStack, files: Sequence[str], environ: Mapping[str, str], secrets: Secrets, pins: Pins
+) -> tuple[list[Server], Secrets]:
+    """The servers that some files name, all begun at once."""
+    from megaagent.tools.mcp.config import read_servers
+
+    configs = read_servers(files, environ)
+    if find_spec("mcp") is None or find_spec("mcp_types") is None:
+        raise ConfigurationError("MCP servers need the official SDK, version 2: pip install 'megaagent[mcp]'")
+    from megaagent.tools.mcp.results import Offer
+    from megaagent.tools.mcp.server import Server
+
+    secrets = secrets.including(*(secret for config in configs for secret in config.secrets))
+    servers = [Server(config, secrets.hide, __version__) for config in configs]
+    for server in servers:
+        stack.push_async_callback(server.close)
+
+    async def begin(server: Server) -> None:
+        pin = pins.get(server.config.name)
+        await server.begin(None if pin is None else msgspec.json.decode(pin.offers, type=list[Offer]))
+
+    for failed in await asyncio.gather(*map(begin, servers), return_exceptions=True):
+        if failed is not None:
+            raise failed
+    return servers, secrets

@@ -582,6 +582,27 @@ class ToolBegun(Event, frozen=True):
     tool: str
 
 
+class ToolsPinned(Event, frozen=True):
+    """A server of tools is held to what it offers now; a change must be approved by a person.
+
+    Attributes:
+        digest: hash of what it offers, hexadecimal.
+        offers: that, as JSON: name, description, schema.
+    """
+
+    server: str
+    digest: str
+    offers: Body
+
+
+class ServerChanged(Event, frozen=True):
+    """A server of tools has died, was begun again, or offers other tools than those that it is held to."""
+
+    server: str
+    position: Literal["up", "down", "changed"]
+    detail: str = ""
+
+
 class HumanSpoke(Event, frozen=True):
     """A person acted on the run: what was asked of the engine, in words."""
 
@@ -655,6 +676,8 @@ AnyEvent = Union[
     ApprovalAsked,
     ApprovalAnswered,
     ToolBegun,
+    ToolsPinned,
+    ServerChanged,
 ]
 
 

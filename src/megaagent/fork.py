@@ -16,7 +16,7 @@ from megaagent import events as ev
 from megaagent.agent.prompts import Prompts
 from megaagent.choice import check_price, is_simulated, open_models
 from megaagent.clock import Clock, WallClock
-from megaagent.equipment import equipment, rooted
+from megaagent.equipment import equipped, rooted
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import BOSS, ENGINE, PERSON, Fact, Message, Revision, storable
 from megaagent.folder import RunFolder, new_folder
@@ -25,7 +25,7 @@ from megaagent.journal.lock import HeldError
 from megaagent.journal.prefix import copy_files, take_until, told_of
 from megaagent.launch import enter, nothing_left_behind
 from megaagent.models.contract import Model
-from megaagent.past import check_against, new_caps, read_past
+from megaagent.past import check_against, new_caps, pins_in, read_past
 from megaagent.running import Run
 from megaagent.settings import Settings, changed
 from megaagent.tools import Tool
@@ -82,19 +82,21 @@ async def fork(
             opened = open_models(settings, environ, models or {})
             check_price(settings)
             _check_prompts(settings)
-            tools = equipment(settings, tools)
+            outfit = await stack.enter_async_context(equipped(settings, tools, environ, opened.secrets, pins_in(new)))
             chosen = find_scenario(past.began.scenario) if past.began.scenario else None
             stamp = Stamp(BOSS, new.id, 0, 0, clock.now())
             workspace = take_workspace(folder.workspace, new.workspace, commits_in(new), stamp)
             stack.callback(workspace.close)
             journal = SQLiteJournal.open(new.journal, clock, durability=settings.durability)
-            journal.hide(opened.secrets.hide_in)
+            journal.hide(outfit.secrets.hide_in)
             stack.push_async_callback(journal.close)
             told = msgspec.json.encode(settings).decode()
             name = settings.model.name or ""
             forked = ev.RunForked(new.id, parent, past.state.position, name, is_simulated(settings), told, __version__)
-            await journal.append([Fact(ENGINE, 0, forked), *new_caps(changes), *_said(say, journal.epoch)])
-        yield await enter(stack, new, new.id, journal, workspace, settings, opened, tools, chosen, clock, past.state)
+            await journal.append(
+                [Fact(ENGINE, 0, forked), *new_caps(changes), *outfit.pins, *_said(say, journal.epoch)]
+            )
+        yield await enter(stack, new, new.id, journal, workspace, settings, opened, outfit, chosen, clock, past.state)
 
 
 def take_workspace(source: Path, target: Path, known: Sequence[Revision], stamp: Stamp) -> Workspace:

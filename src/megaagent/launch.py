@@ -22,7 +22,7 @@ from megaagent.clock import Clock, WallClock
 from megaagent.collector import rarely_collecting
 from megaagent.control import Control, ControlServer
 from megaagent.disk import Disk, PatientRuntime, no_beginning
-from megaagent.equipment import equipment, rooted
+from megaagent.equipment import Equipment, equipped, rooted
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import BOSS, ENGINE, Fact
 from megaagent.folder import RunFolder, forget_runs, new_folder, runs_folder
@@ -31,7 +31,7 @@ from megaagent.journal.lock import kept_still
 from megaagent.models.contract import Model
 from megaagent.organization.snapshots import Keeper
 from megaagent.organization.state import State
-from megaagent.past import check_against, new_caps, read_past
+from megaagent.past import check_against, new_caps, pins_in, read_past
 from megaagent.running import Result, Run, made_up_for
 from megaagent.runtimes.local import LocalRuntime
 from megaagent.sandboxes import probe
@@ -81,17 +81,17 @@ async def start(
     goal = goal_of(goal, chosen)
     models = open_models(settings, environ, models or {})
     check_price(settings)
-    tools = equipment(settings, tools)
     Prompts(Path(settings.prompts) if settings.prompts else None)
     kept = runs_folder(Path(runs) if runs else None, environ)
-    folder = new_folder(kept, chosen.name if chosen else goal, clock.now())
     async with AsyncExitStack() as stack:
+        outfit = await stack.enter_async_context(equipped(settings, tools, environ, models.secrets))
+        folder = new_folder(kept, chosen.name if chosen else goal, clock.now())
         with nothing_left_behind(folder):
             first = Stamp(BOSS, folder.id, 0, 0, clock.now())
             workspace = _workspace(folder, source, first)
             stack.callback(workspace.close)
             journal = SQLiteJournal.create(folder.journal, clock, durability=settings.durability)
-            journal.hide(models.secrets.hide_in)
+            journal.hide(outfit.secrets.hide_in)
             stack.push_async_callback(journal.close)
             facts = first_facts(
                 folder.id,
@@ -103,8 +103,8 @@ async def start(
                 scenario=chosen.name if chosen else None,
                 source=str(source) if source else None,
             )
-            await journal.append(facts)
-        yield await enter(stack, folder, folder.id, journal, workspace, settings, models, tools, chosen, clock)
+            await journal.append([*facts, *outfit.pins])
+        yield await enter(stack, folder, folder.id, journal, workspace, settings, models, outfit, chosen, clock)
 
 
 @asynccontextmanager
@@ -137,12 +137,12 @@ async def resume(
         raise RunError(f"run {folder.id} is completed; {made_up_for(folder, ending)}")
     settings = changed(past.settings, changes, "resume")
     check_against(past.state, settings, changes)
-    tools = equipment(settings, tools)
     chosen = find_scenario(past.began.scenario) if past.began.scenario else None
     opened = open_models(settings, environ, models or {})
     async with AsyncExitStack() as stack:
+        outfit = await stack.enter_async_context(equipped(settings, tools, environ, opened.secrets, pins_in(folder)))
         journal = SQLiteJournal.open(folder.journal, clock, durability=settings.durability)
-        journal.hide(opened.secrets.hide_in)
+        journal.hide(outfit.secrets.hide_in)
         stack.push_async_callback(journal.close)
         with no_beginning():
             workspace = Workspace.open(folder.workspace)
@@ -152,11 +152,11 @@ async def resume(
         with closing(journal.reader()) as reader:
             found = unknown_commits(workspace, reader, past.state)
         resumed = ev.RunResumed(__version__, lost, tuple(commit.revision for commit in found))
-        facts = [Fact(ENGINE, 0, resumed), *adopting(found, journal.epoch), *new_caps(changes)]
+        facts = [Fact(ENGINE, 0, resumed), *adopting(found, journal.epoch), *new_caps(changes), *outfit.pins]
         await journal.append(facts, contents(workspace, found))
         folder.report.unlink(missing_ok=True)  # it told of an ending that is none any more
         run = past.state.run.run  # not the folder's name, which a person may have changed: commits are known by it
-        yield await enter(stack, folder, run, journal, workspace, settings, opened, tools, chosen, clock, past.state)
+        yield await enter(stack, folder, run, journal, workspace, settings, opened, outfit, chosen, clock, past.state)
 
 
 def run(goal: str | None = None, **options: Any) -> Result:
@@ -181,7 +181,7 @@ async def enter(
     workspace: Workspace,
     settings: Settings,
     models: Adapters,
-    tools: Sequence[Tool | Callable[..., Any]],
+    outfit: Equipment,
     scenario: Scenario | None,
     clock: Clock,
     state: State | None = None,
@@ -210,7 +210,7 @@ async def enter(
         PatientRuntime(runtime, disk),
         voices_of(settings),
         models.gates,
-        tools,
+        outfit.tools,
         acceptance_of(scenario, settings),
         disk,
         breakers=models.breakers,
@@ -221,6 +221,7 @@ async def enter(
     keeper = Keeper(organization.state, journal, journal.reader())
     journal.listen(keeper.take_in, watcher=True)
     stack.push_async_callback(keeper.close)
+    outfit.join(organization.append, approvals)
     control = Control(organization, questions, approvals)
     server = ControlServer(control, folder.socket)
     with no_beginning():

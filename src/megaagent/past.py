@@ -69,6 +69,13 @@ def _beginnings(folder: RunFolder, reader: JournalReader) -> tuple[ev.RunStarted
     return first.event, settings
 
 
+def pins_in(folder: RunFolder) -> dict[str, ev.ToolsPinned]:
+    """What each server of tools is held to."""
+    with closing(open_reader(folder.journal)) as reader:
+        events = [record.event for record in reader.records(agent=ENGINE, kinds=[ev.ToolsPinned])]
+    return {event.server: event for event in events if isinstance(event, ev.ToolsPinned)}
+
+
 def check_against(state: State, settings: Settings, changes: Mapping[str, Any]) -> None:
     """Refuse settings that what has happened contradicts.
 

@@ -42,6 +42,7 @@ NOTEWORTHY: Final = (
     ev.QuestionAnswered,
     ev.ApprovalAsked,
     ev.ApprovalAnswered,
+    ev.ServerChanged,
     ev.HumanSpoke,
     ev.BudgetRaised,
 )
@@ -132,6 +133,11 @@ def _of_run(event: ev.AnyEvent) -> str:
             return "verdict: confirmed"
         case ev.VerdictGiven(gaps=gaps):
             return f"verdict: not confirmed, {plural(len(gaps), 'gap')}{_after('; '.join(gaps))}"
+        case ev.ToolsPinned(server=server, digest=digest):
+            return f"the tools of the MCP server {server} are held to be those that it offers now ({digest[:10]})"
+        case ev.ServerChanged(server=server, position=position, detail=detail):
+            stand = {"up": "is up", "down": "is down", "changed": "offers other tools"}[position]
+            return f"the MCP server {server} {stand}{_after(detail)}"
         case ev.HumanSpoke(action=action, text=text):
             return f"a person: {action}{_after(text)}"
         case ev.BudgetRaised(tokens=tokens, cost=cost, seconds=seconds, agent=agent, steps=steps, disk=disk):

@@ -94,6 +94,12 @@ def command(
             help="Tools of yours: a file of typed functions, or a name that a package offers; may be given again.",
         ),
     ] = None,
+    mcp: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mcp", metavar="FILE", help='Tools of MCP servers, as {"mcpServers": {...}}; may be given again.'
+        ),
+    ] = None,
     ask_before: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,6 +128,7 @@ def command(
         "simulation.speed": speed,
         "checks": check or None,
         "tools.functions": tools or None,
+        "tools.mcp": mcp or None,
         "tools.ask_before": ask_before or None,
         "attended": attended or None,
         "telemetry.otel": otel or None,

@@ -91,6 +91,16 @@ class Approvals:
             return ev.ApprovalAnswered(asked.id, asked.unanswered, NOT_IN_TIME, "engine")
         return await future  # somebody has answered, and the answer is on its way into the journal
 
+    async def stand(self, asked: ev.ApprovalAsked, then: Callable[[Ruling], None]) -> None:
+        """Ask a person about something that no step waits for, and that stays as it is until there is an answer.
+
+        Args:
+            then: is told the answer, when it is in the journal.
+        """
+        future = self._open[asked.id] = asyncio.get_running_loop().create_future()
+        await self._append([Fact(ENGINE, 0, asked)], ())
+        then((await future).ruling)
+
     # -- for a person -------------------------------------------------------------------------------------------
 
     def find(self, name: str = "") -> Approval:
@@ -118,7 +128,7 @@ class Approvals:
         if future is None:
             raise RunError(f"{id} has been answered already")
         answer = ev.ApprovalAnswered(id, ruling, remark)
-        agent, _, step = id.partition("#")
+        agent, _, step = id.partition("#") if "#" in id else (ENGINE, "", "0")
         spoke = ev.HumanSpoke(ruling, f"{id}: {remark}" if remark else id)
         try:
             await self._append([Fact(ENGINE, 0, spoke), Fact(agent, int(step.partition(".")[0]), answer)], ())
@@ -134,8 +144,7 @@ def asked_about(id: str, tool: Tool, call: ToolCall, rule: ApprovalRule, now: fl
     Raises:
         ToolError: the arguments do not fit, so nothing would be done.
     """
-    arguments = tool.decode(call.arguments)
-    plain = msgspec.to_builtins(msgspec.structs.asdict(arguments))
+    plain = tool.given(call.arguments)
     return ev.ApprovalAsked(
         id,
         tool.name,

@@ -440,7 +440,8 @@ def _verdict_given(state: State, record: Record, event: ev.VerdictGiven) -> None
 
 @folds(ev.QuestionAsked)
 def _question_asked(state: State, record: Record, event: ev.QuestionAsked) -> None:
-    state.run = replace(state.run, questions=(*state.run.questions, event.id))
+    others = tuple(id for id in state.run.questions if id != event.id)  # an engine that died may have asked it
+    state.run = replace(state.run, questions=(*others, event.id))
 
 
 @folds(ev.QuestionAnswered)

@@ -77,7 +77,7 @@ class Tool:
         Raises:
             ToolError: the arguments do not fit, or the tool refused or failed; the text is for the model.
         """
-        arguments = msgspec.structs.asdict(self.decode(call.arguments))
+        arguments = msgspec.structs.asdict(self._decoded(call.arguments))
         if self.needs is not None:
             return await self.function(desk[self.needs], **arguments)  # one of ours: a bug stays loud
         try:
@@ -112,22 +112,28 @@ class Tool:
             raise ToolError(f"{self.name} failed: {type(error).__name__}: {error}") from error
         return await result if inspect.isawaitable(result) else result
 
-    def decode(self, arguments: str) -> msgspec.Struct:
-        """The arguments as the function's types.
+    def given(self, arguments: str) -> dict[str, Any]:
+        """The arguments of a call as plain data, complete with the defaults of what was left out.
 
         Raises:
             ToolError: they are not JSON or do not fit; says where, and what the parameters are.
         """
+        return msgspec.to_builtins(msgspec.structs.asdict(self._decoded(arguments)))
+
+    def misfit(self, problem: str) -> ToolError:
+        """What the model is told of arguments that do not fit."""
+        parameters = msgspec.json.encode(self.spec.parameters).decode()
+        return ToolError(
+            f"{problem}. Nothing was done. Call {self.name} again with arguments of this schema: {parameters}"
+        )
+
+    def _decoded(self, arguments: str) -> msgspec.Struct:
         try:
             return msgspec.json.decode(arguments or "{}", type=self.arguments)
         except msgspec.ValidationError as error:
-            problem = f"the arguments do not fit: {error}"
+            raise self.misfit(f"the arguments do not fit: {error}") from error
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-            problem = f"the arguments are not valid JSON: {error}"
-        parameters = msgspec.json.encode(self.spec.parameters).decode()
-        raise ToolError(
-            f"{problem}. Nothing was done. Call {self.name} again with arguments of this schema: {parameters}"
-        )
+            raise self.misfit(f"the arguments are not valid JSON: {error}") from error
 
 
 class Toolbox:

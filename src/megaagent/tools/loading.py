@@ -37,9 +37,9 @@ def load(names: Sequence[str]) -> list[Tool]:
     return [tool for name in names for tool in (_of_file(Path(name)) if name.endswith(".py") else _of_package(name))]
 
 
-def whole_names(names: Iterable[str]) -> tuple[str, ...]:
-    """The same names, with paths that hold from every folder, so that a run can be resumed from another one."""
-    return tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in names)
+def whole_names(names: Iterable[str], end: str = ".py") -> tuple[str, ...]:
+    """The same names, with paths (which have this end) that hold from every folder."""
+    return tuple(str(Path(name).absolute()) if name.endswith(end) else name for name in names)
 
 
 def _of_file(path: Path) -> list[Tool]:
@@ -67,10 +67,10 @@ def _of_package(name: str) -> list[Tool]:
     entry = there.get(name)
     if entry is None:
         near = get_close_matches(name, there, n=2, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = f"; did you mean {' or '.join(near)}" if near else ""
         offered = ", ".join(sorted(there)) or "none"
         raise ConfigurationError(
-            f"tools: no installed package offers {name!r}{hint} Offered are: {offered}. A file's name ends in .py"
+            f"tools: no installed package offers {name!r}{hint}. Offered are: {offered}. A file's name ends in .py"
         )
     return _of_object(_import(entry), f"{name} of {entry.value}")
 

@@ -44,6 +44,7 @@ class ToolSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         functions: the user's own tools: files of typed Python functions, or names that installed packages offer.
+        mcp: files that name MCP servers, as `{"mcpServers": {...}}`.
         ask_before: tools, by name or pattern, before whose calls a person is asked; a short way to say `approvals`.
         unanswered, minutes: of `ask_before`, as in a rule.
         approvals: rules; the first that fits a call holds, those of `ask_before` come last.
@@ -52,6 +53,7 @@ class ToolSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     functions: tuple[str, ...] = ()
+    mcp: tuple[str, ...] = ()
     ask_before: tuple[str, ...] = ()
     unanswered: Ruling = "refuse"
     minutes: float = 30.0
@@ -166,5 +168,5 @@ def check(settings: ToolSettings, tools: Sequence[str]) -> None:
 def _known(pattern: str, tools: Sequence[str], where: str) -> None:
     if not any(fnmatchcase(tool, pattern) for tool in tools):
         near = get_close_matches(pattern, tools, n=2, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise ConfigurationError(f"{where}: there is no tool {pattern!r}{hint} The tools are: {', '.join(tools)}")

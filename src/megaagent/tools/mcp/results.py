@@ -1,0 +1,85 @@
+"""What a server says, as data of ours: the tools that it offers, and the text of a result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import mcp_types as types
+import msgspec
+
+from megaagent.events import Struct, storable
+
+MOST_TOOLS: Final = 200  # of one server
+LONGEST_DESCRIPTION: Final = 4_000  # characters; it stands in every prompt
+LONGEST_SCHEMA: Final = 20_000  # bytes
+
+
+class Offer(Struct, frozen=True):
+    """A tool as its server describes it; `schema` is JSON Schema of the arguments."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+
+def offer_of(tool: types.Tool) -> Offer:
+    """The part of a listing that agents see and that is pinned."""
+    text = " ".join(storable(tool.description or tool.title or "").split())
+    return Offer(storable(tool.name), text, tool.input_schema)
+
+
+def digest_of(offers: Sequence[Offer]) -> str:
+    """A hash of what a server offers, whatever the order."""
+    text = json.dumps([[o.name, o.description, o.schema] for o in sorted(offers, key=lambda o: o.name)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def problem_with(offer: Offer) -> str:
+    """Why a tool cannot be offered to agents; nothing when it can."""
+    if offer.schema.get("type") != "object":
+        return "its arguments are no object"
+    if len(msgspec.json.encode(offer.schema)) > LONGEST_SCHEMA:
+        return f"the schema of its arguments has more than {LONGEST_SCHEMA:,} bytes"
+    return ""
+
+
+def differences(old: Sequence[Offer], new: Sequence[Offer]) -> list[str]:
+    """What is not as it was, in words; texts of the server's stand in quotes."""
+    before, after = ({offer.name: offer for offer in offers} for offers in (old, new))
+    lines = [f"no longer offers {name!r}" for name in before.keys() - after.keys()]
+    lines += [f"now offers {name!r}: {after[name].description[:300]!r}" for name in after.keys() - before.keys()]
+    for name in before.keys() & after.keys():
+        was, now = before[name], after[name]
+        if was.description != now.description:
+            lines.append(f"describes {name!r} as {now.description[:300]!r}, no longer as {was.description[:300]!r}")
+        if was.schema != now.schema:
+            lines.append(f"takes other arguments for {name!r}")
+    return sorted(lines)
+
+
+def text_of(result: types.CallToolResult, most: int) -> str:
+    """The result as text; what is no text is named with its size."""
+    parts = [_block(block) for block in result.content]
+    if not any(parts) and result.structured_content is not None:
+        parts = [json.dumps(result.structured_content, ensure_ascii=False)]
+    text = "\n".join(part for part in parts if part)
+    if len(text) > most:
+        text = f"{text[:most]}\n[cut: {len(text):,} characters, {most:,} are shown]"
+    return text or "(nothing)"
+
+
+def _block(block: types.ContentBlock) -> str:
+    match block:
+        case types.TextContent(text=text):
+            return text
+        case types.ImageContent(data=data, mime_type=kind) | types.AudioContent(data=data, mime_type=kind):
+            return f"[{kind}, {len(data) * 3 // 4:,} bytes, not shown]"
+        case types.EmbeddedResource(resource=types.TextResourceContents(uri=uri, text=text)):
+            return f"[{uri}]\n{text}"
+        case types.EmbeddedResource(resource=resource):
+            return f"[{resource.uri}, not shown]"
+        case types.ResourceLink(uri=uri, name=name):
+            return f"[{name}: {uri}]"

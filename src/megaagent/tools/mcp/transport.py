@@ -1,0 +1,213 @@
+"""How bytes go to a server and come back: bounded, so that a flood slows the server and not the engine.
+
+The SDK's own transport over pipes keeps a line of any length in memory and reads as fast as it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import anyio
+import httpx2
+import mcp_types
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.client.stdio import get_default_environment
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.message import SessionMessage
+
+from megaagent.tools.mcp.config import ServerConfig
+
+LONGEST: Final = 16 << 20  # bytes of one message
+BURST: Final = 200  # messages, or lines that are none, that are read without a pause
+PAUSE: Final = 0.1  # seconds, so that no more than 2,000 are read in a second
+KEPT_LINES: Final = 30  # of what it says on standard error
+GRACE: Final = 2.0  # seconds that it has to leave by itself, and again to heed SIGTERM
+
+Streams = tuple[Any, Any]
+
+
+class Pipe:
+    """A server that is a program of ours; one use.
+
+    Attributes:
+        said: the last lines on its standard error.
+        broken: why nothing more is read from it, if that is its fault.
+        ended: nothing more comes from it.
+    """
+
+    def __init__(self, config: ServerConfig):
+        self._config = config
+        self.said: deque[str] = deque(maxlen=KEPT_LINES)
+        self.broken = ""
+        self.ended = False
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Streams]:
+        """Start it.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        config = self._config
+        assert config.command is not None
+        process = await asyncio.create_subprocess_exec(
+            config.command,
+            *config.args,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=get_default_environment() | config.env,
+            cwd=config.cwd,
+            start_new_session=True,
+            limit=LONGEST,
+        )
+        incoming: MemoryObjectSendStream[SessionMessage | Exception]
+        to_read: MemoryObjectReceiveStream[SessionMessage | Exception]
+        incoming, to_read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        to_write, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._read, process, incoming)
+                group.start_soon(self._write, process, outgoing, incoming)
+                group.start_soon(self._listen, process)
+                try:
+                    yield to_read, to_write
+                finally:
+                    group.cancel_scope.cancel()
+        finally:
+            for stream in (incoming, to_read, to_write, outgoing):
+                stream.close()
+            await asyncio.shield(_stopped(process))
+
+    async def _read(
+        self, process: asyncio.subprocess.Process, incoming: MemoryObjectSendStream[SessionMessage | Exception]
+    ) -> None:
+        try:
+            async with incoming:
+                await self._take_in(process, incoming)
+        finally:
+            self.ended = True
+
+    async def _take_in(
+        self, process: asyncio.subprocess.Process, incoming: MemoryObjectSendStream[SessionMessage | Exception]
+    ) -> None:
+        assert process.stdout is not None
+        count = strange = 0
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:
+                self.broken = f"it sent a message of more than {LONGEST:,} bytes"
+                return
+            if not line:
+                return
+            count += 1
+            try:
+                message = mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+            except ValueError:
+                strange += 1  # many print what is no message; nobody waits for it
+                if strange > 50 * BURST:
+                    self.broken = f"it wrote {strange:,} lines that are no messages"
+                    return
+            else:
+                try:
+                    await incoming.send(SessionMessage(message))
+                except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+                    return
+            if count % BURST == 0:
+                await asyncio.sleep(PAUSE)
+
+    async def _write(
+        self,
+        process: asyncio.subprocess.Process,
+        outgoing: MemoryObjectReceiveStream[SessionMessage],
+        incoming: MemoryObjectSendStream[SessionMessage | Exception],
+    ) -> None:
+        assert process.stdin is not None
+        try:
+            async with outgoing:
+                async for message in outgoing:
+                    text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
+                    process.stdin.write(text.encode() + b"\n")
+                    await process.stdin.drain()
+        except OSError:
+            incoming.close()  # it reads no more: who waits for an answer is told so
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        rest = ""
+        while data := await process.stderr.read(1 << 16):
+            *lines, rest = (rest + data.decode(errors="replace"))[-(1 << 16) :].split("\n")
+            self.said.extend(line.strip()[:500] for line in lines if line.strip())
+            await asyncio.sleep(PAUSE / 10)
+        if rest.strip():
+            self.said.append(rest.strip()[:500])
+
+
+async def _stopped(process: asyncio.subprocess.Process) -> None:
+    """See to it that the server, and whatever it has started, is gone."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    for number in (None, signal.SIGTERM, signal.SIGKILL):
+        if number is not None:
+            _kill(process.pid, number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await process.wait()
+                break
+    _kill(process.pid, signal.SIGKILL)  # those that it has left behind
+    transport = getattr(process, "_transport", None)
+    if transport is not None:
+        transport.close()  # a descendant that is no longer in the group may hold a pipe open
+
+
+def _kill(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+@asynccontextmanager
+async def over_http(config: ServerConfig) -> AsyncGenerator[Streams]:
+    """Reach a server over streamable HTTP."""
+    assert config.url is not None
+    timeout = httpx2.Timeout(30.0, read=config.seconds + 30.0)
+    async with (
+        httpx2.AsyncClient(headers=config.headers, timeout=timeout, transport=_Bounded()) as client,
+        streamable_http_client(config.url, http_client=client, max_sse_event_size=LONGEST) as streams,
+    ):
+        yield streams[0], streams[1]
+
+
+class _Bounded(httpx2.AsyncHTTPTransport):
+    """Breaks off an answer that is too long; the SDK bounds only the events of a stream."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
+        if "text/event-stream" not in response.headers.get("content-type", ""):
+            assert isinstance(response.stream, httpx2.AsyncByteStream)
+            response.stream = _Counted(response.stream)
+        return response
+
+
+class _Counted(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.AsyncByteStream):
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._stream:
+            size += len(chunk)
+            if size > LONGEST:
+                raise httpx2.ReadError(f"the server sent an answer of more than {LONGEST:,} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
