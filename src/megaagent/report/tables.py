@@ -11,6 +11,7 @@ from megaagent.report.picture import colour
 from megaagent.report.words import duration, markup, moment, money, one_line, percent, plural
 
 BAD: Final = ("failed", "dropped")
+NAMED: Final = 5  # authors of a file
 
 
 def cost(report: Report) -> Iterator[str]:
@@ -139,8 +140,8 @@ def files(report: Report) -> Iterator[str]:
             (
                 "long",
                 markup(
-                    ", ".join(f"{a.name} {a.writes}×" if a.writes > 1 else a.name for a in file.authors[:6])
-                    + (f" and {len(file.authors) - 6} more" if len(file.authors) > 6 else "")
+                    ", ".join(f"{a.name} {a.writes}×" if a.writes > 1 else a.name for a in file.authors[:NAMED])
+                    + (f" and {len(file.authors) - NAMED} more" if len(file.authors) > NAMED else "")
                 ),
             ),
         ]

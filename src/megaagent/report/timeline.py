@@ -86,7 +86,9 @@ def _scale(axis: Axis, top: float) -> str:
 
 
 def _label(seconds: float) -> str:
-    return duration(seconds).removesuffix(" 00 s").removesuffix(" 00 min") if seconds else "0"
+    if seconds < 10:
+        return f"{seconds:g} s" if seconds else "0"
+    return duration(seconds).removesuffix(" 00 s").removesuffix(" 00 min")
 
 
 def _ticks(seconds: float) -> list[float]:
