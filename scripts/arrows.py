@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"organization"},
     {
         *{"settings", "control", "folder", "report", "proof", "assembly", "disk", "past", "adoption"},
-        *{"choice", "descriptors", "wish", "equipment", "running", "launch", "fork", "repair", "readings"},
+        *{"choice", "checkup", "descriptors", "wish", "equipment", "running", "launch", "fork", "repair", "readings"},
         "telemetry",
     },
     {"scenarios"},

@@ -189,18 +189,18 @@ def _voice(tier: TierSettings, settings: Settings) -> Voice:
     return Voice(name, name, price_of(name, settings), most, tier.temperature, tier.effort)
 
 
-def _shares_address(name: str, settings: Settings) -> bool:
+def shares_address(name: str, settings: Settings) -> bool:
     """Whether the base URL and the price that were given hold for this model: for all but fallbacks elsewhere."""
     own = (settings.model.name or "").partition(":")[0]
     return name in tier_names(settings).values() or name.partition(":")[0] == own
 
 
 def _url(name: str, settings: Settings) -> str | None:
-    return settings.model.base_url if _shares_address(name, settings) else None
+    return settings.model.base_url if shares_address(name, settings) else None
 
 
 def price_of(name: str, settings: Settings) -> Price | None:
     """The user's own price of the model, if one was given."""
     own = settings.model.prices.get(name)
-    given = own or (settings.model.price if _shares_address(name, settings) else None)
+    given = own or (settings.model.price if shares_address(name, settings) else None)
     return parse_price(given) if given else None

@@ -47,6 +47,8 @@ COMMANDS: Final = {
     "budget": "Set new caps of a run that is going on.",
     "patch": "Print what a run changed, as a patch for git apply.",
     "fetch": "Bring a run's result into a Git repository, as a branch.",
+    "models": "List the models that a run would ask, and try them.",
+    "doctor": "Say whether all that a run needs is there.",
     "eval": "Run the paper's experiments, or score predictions.",
     "serve": "Show the runs in a browser, and steer them there.",
     "serve-sim": "Serve a simulated model at the address of a provider.",

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from megaagent.cli.configured import assignment
 from megaagent.cli.exits import INTERRUPTED
 from megaagent.cli.options import shown
-from megaagent.cli.run import assignment
 from megaagent.cli.words import clean, clean_json, money, plural
 from megaagent.errors import ConfigurationError
 from megaagent.events import Struct

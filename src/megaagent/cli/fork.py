@@ -38,8 +38,8 @@ def command(
     ] = None,
     set_: Set = None,
 ) -> int:
+    from megaagent.cli.configured import assignment
     from megaagent.cli.drive import drive
-    from megaagent.cli.run import assignment
     from megaagent.fork import fork
 
     replaced = {"prompts": str(prompts.absolute())} if prompts is not None else {}

@@ -118,6 +118,7 @@ def command(
         bool, typer.Option("--otel", help="Send spans and metrics by OTLP, to where OTEL_* says. See: megaagent trace")
     ] = False,
 ) -> int:
+    from megaagent.cli.configured import assignment, configured
     from megaagent.cli.drive import drive
     from megaagent.launch import start
 
@@ -136,7 +137,7 @@ def command(
     changes = {name: value for name, value in changes.items() if value is not None}  # an absent one changes nothing
     given = models.changes() | caps.changes() | changes
     model, base_url = given.pop("model.name", None), given.pop("model.base_url", None)
-    tree = _settings(settings, [*map(assignment, set_ or []), *given.items()])
+    tree = configured(settings, [*map(assignment, set_ or []), *given.items()])
     run = start(words, scenario=scenario, model=model, base_url=base_url, settings=tree, source=source, runs=runs)
     return drive(run, look, web=web)
 
@@ -175,23 +176,3 @@ def _text(data: bytes, source: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{source}: not UTF-8 text at byte {error.start}") from error
-
-
-def _settings(file: Path | None, changes: list[tuple[str, Any]]) -> Any:
-    from megaagent.settings import Settings, changed, load
-
-    settings = load(file) if file is not None else Settings()
-    return changed(settings, dict(changes), "the command line")
-
-
-def assignment(text: str) -> tuple[str, Any]:
-    """One `--set`: its value is TOML where it can be, otherwise a string."""
-    import tomllib
-
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise ConfigurationError(f"--set {text!r}: write NAME=VALUE, such as --set limits.agents=50")
-    try:
-        return name.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return name.strip(), value.strip()
