@@ -37,7 +37,7 @@ from megaagent.runtimes.local import LocalRuntime
 from megaagent.sandboxes import probe
 from megaagent.sandboxes.contract import Level
 from megaagent.settings import Settings, changed
-from megaagent.telemetry.sending import Follower
+from megaagent.telemetry.sending import Follower, check_telemetry
 from megaagent.tools import Tool
 from megaagent.wish import Scenario, acceptance_of, find_scenario, goal_of, settled
 from megaagent.workspace import Stamp, Workspace
@@ -81,6 +81,7 @@ async def start(
     goal = goal_of(goal, chosen)
     models = open_models(settings, environ, models or {})
     check_price(settings)
+    check_telemetry(settings.telemetry)
     Prompts(Path(settings.prompts) if settings.prompts else None)
     kept = runs_folder(Path(runs) if runs else None, environ)
     async with AsyncExitStack() as stack:
@@ -137,6 +138,7 @@ async def resume(
         raise RunError(f"run {folder.id} is completed; {made_up_for(folder, ending)}")
     settings = changed(past.settings, changes, "resume")
     check_against(past.state, settings, changes)
+    check_telemetry(settings.telemetry)
     chosen = find_scenario(past.began.scenario) if past.began.scenario else None
     opened = open_models(settings, environ, models or {})
     async with AsyncExitStack() as stack:

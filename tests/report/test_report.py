@@ -242,6 +242,26 @@ def test_of_a_damaged_run_what_can_be_read_is_told_with_the_reason(tmp_path: Pat
         of_folder(folder)
 
 
+def test_of_a_torn_file_what_lies_before_the_tear_is_told(tmp_path: Path) -> None:
+    run = rehearse(Script({"boss": boss_of(*(f"w{number}" for number in range(9)))}, default=worker), latency=TWO)
+    folder = kept(tmp_path / "torn", run.records)
+    with sqlite3.connect(folder.journal) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        [(size,)] = database.execute("PRAGMA page_size")
+        # The page that holds a late fact, found by what stands in it.
+        mark = run.records[-40].event
+    database.close()
+    data = bytearray(folder.journal.read_bytes())
+    words = msgspec.json.encode(mark, order="deterministic")
+    at = data.rindex(words[: min(len(words), 60)]) // size * size
+    data[at : at + size] = b"A" * size
+    folder.journal.write_bytes(data)
+    report, gathering = of_folder(folder)
+    assert report.run.damage is not None and 0 < report.figures.calls < len(run.facts(ev.ModelAnswered))
+    assert gathering.state.position > 50
+    harmless(page(report, gathering))
+
+
 def test_a_lost_text_does_not_take_the_report_with_it(tmp_path: Path) -> None:
     def boss(me: Part) -> Playing:
         yield write_file("a.md", "x")

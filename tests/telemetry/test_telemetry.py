@@ -248,6 +248,15 @@ def test_what_the_environment_asks_for_and_we_cannot_do_is_refused() -> None:
         Sender("run", environ={"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
 
 
+async def test_nothing_is_made_when_spans_cannot_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    settings = changed(Settings(), {"telemetry.otel": True}, "")
+    with pytest.raises(ConfigurationError, match="only http/protobuf"):
+        async with launch.start(scenario="gobang", settings=settings, runs=tmp_path / "runs"):
+            raise AssertionError("it has begun")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_sampler_keeps_whole_turns_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")

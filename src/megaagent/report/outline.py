@@ -93,7 +93,7 @@ def lean(reader: JournalReader, lost: Callable[[RunError], object]) -> Iterator[
     Args:
         lost: is told of a text that cannot be read; the fact comes without it.
     """
-    for record in reader.records(bodies=False):
+    for record in _as_far_as_can_be(reader):
         if isinstance(record.event, SHOWN):
             try:
                 yield reader.record(record.position) or record
@@ -102,6 +102,19 @@ def lean(reader: JournalReader, lost: Callable[[RunError], object]) -> Iterator[
                 yield without_texts(record)
         else:
             yield record
+
+
+def _as_far_as_can_be(reader: JournalReader) -> Iterator[Record]:
+    """All facts up to the first that cannot be read: many at once, and one by one where those cannot."""
+    position = 0
+    try:
+        for record in reader.records(bodies=False):
+            yield record
+            position = record.position
+    except RunError:
+        while found := next(reader.records(position, limit=1, bodies=False), None):
+            yield found
+            position = found.position
 
 
 def without_texts(record: Record) -> Record:

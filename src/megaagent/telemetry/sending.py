@@ -10,6 +10,7 @@ from megaagent.events import Record, RunEnded, RunResumed, Struct
 from megaagent.folder import RunFolder
 from megaagent.journal import open_reader
 from megaagent.journal.reader import SQLiteReader
+from megaagent.telemetry import TelemetrySettings
 from megaagent.telemetry.metrics import Metrics
 from megaagent.telemetry.spans import Spans
 
@@ -37,6 +38,18 @@ class Sent(Struct, frozen=True):
     tellings: int
     lost: int = 0
     problem: str = ""
+
+
+def check_telemetry(settings: TelemetrySettings) -> None:
+    """Look whether what is wanted can be sent at all, before anything is made or spent.
+
+    Raises:
+        ConfigurationError: the extra is not installed, or the environment asks for what we cannot do.
+    """
+    if settings.otel:
+        from megaagent.telemetry.otlp import Sender
+
+        Sender("").close()
 
 
 class Teller:
