@@ -1,6 +1,6 @@
 """Pictures of every view of the dashboard, to be looked at: light and dark, wide and narrow, small and large.
 
-    python scripts/screenshots.py FOLDER [--agents 7 590 10000]
+    python scripts/screenshots.py FOLDER [--agents 7 590 10000] [--views timeline cost]
 
 The organizations are made up (no model is asked). Needs the Python package playwright and a Chromium. What the browser
 complains about is printed, and makes the exit code 1.
@@ -52,15 +52,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--agents", type=int, nargs="+", default=[7, 590, 10_000])
+    parser.add_argument("--views", nargs="+", default=list(VIEWS), choices=VIEWS, help="only these")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    wrong = asyncio.run(take_all(given.folder, given.agents))
+    wrong = asyncio.run(take_all(given.folder, given.agents, given.views))
     for each in wrong:
         sys.stdout.write(each + "\n")
     return 1 if wrong else 0
 
 
-async def take_all(folder: Path, sizes: list[int]) -> list[str]:
+async def take_all(folder: Path, sizes: list[int], views: list[str]) -> list[str]:
     """Take all pictures; what the browser complained about."""
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -86,8 +87,8 @@ async def take_all(folder: Path, sizes: list[int]) -> list[str]:
                         await page.shot(folder / f"compare-{agents}-{width}-{look}.png")
                         await page.go(f"#/run/{run.id}")
                         await page.page.wait_for_selector("#nav a", timeout=300_000)
-                        for name, address in VIEWS.items():
-                            await page.go(f"#/run/{run.id}/{address or name}")
+                        for name in views:
+                            await page.go(f"#/run/{run.id}/{VIEWS[name] or name}")
                             await page.page.wait_for_timeout(SETTLED)
                             await page.shot(folder / f"{name}-{agents}-{width}-{look}.png")
                         wrong += page.wrong

@@ -171,11 +171,8 @@ def rise(old: float, new: float) -> float:
 """
 
 
-def _read_up(journal: SQLiteJournal, agent: AgentId) -> list[ev.AnyEvent]:
+def _read_up(state: State, agent: AgentId) -> list[ev.AnyEvent]:
     """The agent has its answer, and has read all its mail."""
-    state = State()
-    for record in journal.reader().records():
-        state.apply(record)
     member = state.members[agent]
     mail = tuple(message.id for message in member.inbox)
     answers: list[ev.AnyEvent] = [] if member.call is None else [ev.ModelAnswered(member.call, "so far")]
@@ -185,8 +182,12 @@ def _read_up(journal: SQLiteJournal, agent: AgentId) -> list[ev.AnyEvent]:
 
 async def embellish(folder: RunFolder) -> None:
     """Let happen in a made-up run, of seven agents at least, what happens rarely: for pictures of every view."""
-    clock = Hand(BEGAN + 600)
+    clock = Hand()
     journal = SQLiteJournal.open(folder.journal, clock, durability="off")
+    state = State()
+    for record in journal.reader().records():
+        state.apply(record)
+    clock.time = state.run.last + 60
     workspace = Workspace.open(folder.workspace, durable=False)
     ann, ben = f"{BOSS}/a1", f"{BOSS}/a2"
     step = 1000
@@ -227,9 +228,9 @@ async def embellish(folder: RunFolder) -> None:
         await say(ann, ev.ApprovalAnswered(f"{ann}#{step}.2", "refuse", "There is no network; use the copy."))
         await say(BOSS, ev.CallRetried(f"{BOSS}#0", 1, "rate_limit", "429 Too Many Requests", 2.5, 900, 0.02))
         for agent, other in ((f"{BOSS}/a4", f"{BOSS}/a3"), (f"{BOSS}/a5", f"{BOSS}/a4"), (f"{BOSS}/a6", BOSS)):
-            await say(agent, *_read_up(journal, agent), ev.TurnEnded("wait", (other,), "its part comes first"))
+            await say(agent, *_read_up(state, agent), ev.TurnEnded("wait", (other,), "its part comes first"))
         owed = f"{BOSS}#1.3"
-        await say(f"{BOSS}/a3", *_read_up(journal, f"{BOSS}/a3"), ev.WorkReported((owed,), REPORT))
+        await say(f"{BOSS}/a3", *_read_up(state, f"{BOSS}/a3"), ev.WorkReported((owed,), REPORT))
         await say(f"{BOSS}/a3", ev.TurnEnded("terminate"))
         owed = f"{BOSS}#1.2"
         await say(ben, ev.WorkReported((owed,), REPORT), ev.TurnEnded("terminate"))

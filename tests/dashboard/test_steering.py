@@ -104,6 +104,7 @@ async def test_a_part_is_given_a_purse(tmp_path: Path) -> None:
     async with living(tmp_path) as run, serving(tmp_path, Place()) as links, Visitor(links, run.folder.id) as visitor:
         await asked(visitor)
         assert (await visitor.get(f"{visitor.api}/agent", id="boss"))["purse"]["cost"] == 5.0
+        assert (await visitor.get(f"{visitor.api}/agent", id="ann"))["purse"]["cost"] == 4.0  # limits.subtree_spend
         status, words = await visitor.control(do="budget", target="ann", cost=50.0)
         assert status == 409 and "to set aside" in words
         assert (await visitor.control(do="budget", cost=60.0, steps=500))[0] == 200

@@ -211,6 +211,7 @@ async def test_a_run_begins_and_is_forked_from_the_page(tmp_path: Path) -> None:
         await page.seen("stopped", "#top")
         # The two beside each other
         await page.go("#/")
+        await page.seen(fork, "table.runs")
         for box in await page.page.get_by_role("checkbox").all():
             await box.check()
         await page.page.get_by_role("link", name="Compare the two").click()

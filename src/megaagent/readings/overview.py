@@ -15,7 +15,7 @@ import msgspec
 from megaagent import events as ev
 from megaagent.events import AgentId, Record, Struct, name_of, superior_of
 from megaagent.organization.budget import Ledger
-from megaagent.organization.limits import Budget
+from megaagent.organization.limits import Budget, Limits
 from megaagent.organization.members import Member
 from megaagent.organization.state import State
 
@@ -66,7 +66,7 @@ class Delta(Struct, frozen=True):
 
 
 class _Limits(msgspec.Struct):
-    subtree_spend: float = 1.0
+    subtree_spend: float = Limits().subtree_spend  # settings leave out what is as ever
 
 
 class _Settings(msgspec.Struct):

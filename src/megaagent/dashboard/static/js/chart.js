@@ -8,7 +8,7 @@ import { amount, money, plural } from "./words.js";
 const ROW = 26;
 const COLUMN = 190; // what a name and an act need beside a dot
 const PACKED_FROM = 48; // agents: beyond, lines are too narrow to be read, and circles say more
-const READABLE = 0.6; // scale of a tree below which its names are not drawn
+const READABLE = 0.8; // scale of a tree below which its names are hard to read
 const TALKERS = 60; // between so many, talk is drawn; beyond, it is drawn between their groups
 const TALKS = 240;
 const WAITS = 2_000; // arrows

@@ -370,6 +370,7 @@ function notice(words, bad = false) {
 
 function complain(error) {
   if (error.name === "AbortError") return;
+  if (!(error instanceof api.Refused)) console.error(error); // a mistake of this page's own
   if (error.status === 401) {
     closed(error.message);
     return;

@@ -3,7 +3,7 @@
 import { canvasIn, el, button, fill } from "./dom.js";
 import { colours } from "./colours.js";
 import { SIGNS } from "./model.js";
-import { duration, nameOf } from "./words.js";
+import { duration, nameOf, plural } from "./words.js";
 import * as api from "./api.js";
 
 const LANE = 22;
@@ -97,7 +97,7 @@ export function timeline(root, app) {
   async function loadPath() {
     if (!params.get("critical")) return;
     path = await api.ask(app.run, "critical");
-    told.textContent = `${path.steps.length} steps, ${duration(path.seconds)} of calls and programs, ${(100 * path.share).toFixed(0)} % of the run`;
+    told.textContent = `${plural(path.steps.length, "step")}, ${duration(path.seconds)} of calls and programs, ${(100 * path.share).toFixed(0)} % of the run`;
     surface.redraw();
   }
 
