@@ -51,6 +51,7 @@ COMMANDS: Final = {
     "doctor": "Say whether all that a run needs is there.",
     "eval": "Run the paper's experiments, or score predictions.",
     "serve": "Show the runs in a browser, and steer them there.",
+    "mcp": "Let MCP clients start runs, watch and steer them.",
     "serve-sim": "Serve a simulated model at the address of a provider.",
     "completion": "Print what a shell needs to complete our commands.",
 }
