@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -177,3 +178,32 @@ async def told(folder: Path, arguments: tuple[str, ...], code: int, said: str) -
     assert ended.code == code
     assert fingerprint(folder) == before
     return ended
+
+
+async def test_advice_for_a_damaged_run_is_one_that_helps(finished: Path):
+    run = only_run(finished)
+    damage(run / "journal.db", "UPDATE record SET body = X'7b226b' WHERE position = 12")
+    for command in (("tree",), ("resume",), ("show",), ("top",)):
+        ended = await piped(finished, *command)
+        assert ended.code == RUN_FOLDER and "megaagent check-journal" in ended.err, command
+    replayed = await piped(finished, "replay")
+    assert replayed.code == BUG and "check-journal" in replayed.out
+    assert "repair" in (await piped(finished, "check-journal")).out
+    saved = await piped(finished, "repair")
+    assert saved.code == 0 and saved.out.count("commit") <= 4, saved.out
+
+
+async def test_without_its_workspace_a_run_is_not_sent_to_repair(finished: Path):
+    shutil.rmtree(only_run(finished) / "workspace.git")
+    checked = await piped(finished, "check-journal")
+    assert checked.code == BUG
+    assert "every row is good; the files are gone" in checked.out and "saved in a copy" not in checked.out
+    repaired = await piped(finished, "repair")
+    assert repaired.code == RUN_FOLDER and "put it back from a copy" in repaired.err
+    assert len([path for path in (finished / "megaagent-runs").iterdir() if path.is_dir()]) == 1
+
+
+async def test_a_fork_is_as_old_as_itself(finished: Path, served: tuple[str, ...]):
+    assert (await piped(finished, "fork", "--at", "12", *served, "--quiet")).code == 0
+    child, parent = json.loads((await piped(finished, "ps", "--json")).out)["runs"]
+    assert child["parent"] == parent["id"] and child["began"] > parent["last"]

@@ -16,10 +16,12 @@ import pytest
 from tests.cli.theatre import EVIL, PATIENCE, PROGRAM, Ended, Opening, Silent, environment, piped, plain
 
 from megaagent.cli.drive import drive
-from megaagent.cli.exits import ENDINGS, INTERRUPTED
+from megaagent.cli.exits import ENDINGS, INTERRUPTED, READER_GONE
 from megaagent.cli.views import Look
 from megaagent.folder import RunFolder, find_run
+from megaagent.models.script import Part, Playing, Script, ask_user
 from megaagent.models.server import SimServer
+from megaagent.models.simulated import AT_ONCE, SimulatedModel
 
 GOAL = "Make a program that greets."
 
@@ -55,7 +57,7 @@ def test_plain_lines_tell_what_happened_and_where_the_result_is(performance: tup
     assert (run / "deliverable" / "main.py").read_text() == "print('hello')\n"
 
 
-@pytest.mark.parametrize("columns", [60, 100])
+@pytest.mark.parametrize("columns", [60, 100, 200])
 async def test_the_live_view_fits(terminal: Opening, tmp_path: Path, served: tuple[str, ...], columns: int):
     shown = await terminal(tmp_path, "run", GOAL, *served, columns=columns, rows=20)
     assert await shown.end() == ENDINGS["completed"], shown.text
@@ -184,8 +186,9 @@ async def test_a_reader_that_goes_away_does_not_hurt_the_run(tmp_path: Path, ser
     os.close(write_end)
     os.close(read_end)
     _, err = await process.communicate()
-    assert process.returncode == ENDINGS["completed"]
-    assert err == b""
+    assert (process.returncode, err) == (READER_GONE, b"")  # the run is completed, and nobody has read it
+    [run] = json.loads((await piped(tmp_path, "ps", "--json")).out)["runs"]
+    assert run["status"] == "completed"
 
 
 async def test_a_terminal_that_takes_nothing_does_not_keep_the_program(terminal: Opening, tmp_path: Path):
@@ -231,3 +234,44 @@ def test_a_fault_of_ours_is_loud_and_names_the_way_on(finished: Path, monkeypatc
 
 def test_plain_takes_out_our_own_codes_only():
     assert plain("\x1b[1;31mred\x1b[0m [bold]") == "red [bold]"
+
+
+async def test_a_quiet_run_says_what_it_waits_for_when_somebody_is_there(tmp_path: Path):
+    def asks(me: Part) -> Playing:
+        yield ask_user("Which licence?")
+        return me.last.text
+
+    async with SimServer({"asks": SimulatedModel(Script({"boss": asks}), latency=AT_ONCE)}) as server:
+        model = ("--model", "openai:asks", "--base-url", server.url, "--price", "1:2", "--quiet")
+        alone = await piped(tmp_path, "run", GOAL, *model)
+        assert alone.code == 0 and "Which licence?" not in alone.err
+        process = await asyncio.create_subprocess_exec(
+            *(*PROGRAM, "run", GOAL, *model, "--attended"),
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            asked = (await process.stderr.readline() + await process.stderr.readline()).decode()
+            assert "Which licence?" in asked and "megaagent answer" in asked
+            assert (await piped(tmp_path, "answer", "MIT")).code == 0
+            out, _ = await process.communicate()
+    assert process.returncode == 0 and b"MIT" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--model", "opnai:m"), "--model 'opnai:m': unknown provider"),
+        (("--model", "vllm:m", "--fallback", "opnai:m"), "--fallback 'opnai:m': unknown provider"),
+        (
+            ("--model", "vllm:m", "--set", "model.tiers.judge='opnai:m'"),
+            "model.tiers.judge 'opnai:m': unknown provider",
+        ),
+    ],
+)
+async def test_a_wrong_model_is_blamed_where_it_is_named(tmp_path: Path, options: tuple[str, ...], named: str):
+    ended = await piped(tmp_path, "run", GOAL, *options, "--price", "1:2")
+    assert ended.code == 2 and named in ended.err, ended.err

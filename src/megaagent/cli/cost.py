@@ -46,7 +46,8 @@ def command(
     from megaagent.cli.crowd import standing_of
     from megaagent.cli.reading import agent_named
     from megaagent.cli.sight import BEYOND
-    from megaagent.cli.words import glyphs_for, print_json, terminal_width
+    from megaagent.cli.table import ENDLESS
+    from megaagent.cli.words import fit, glyphs_for, print_json, terminal_width
 
     if by not in TABLES:
         raise ConfigurationError(f"--by {by}: say one of {', '.join(TABLES)}")
@@ -59,13 +60,13 @@ def command(
         listed = [{**row, "cache_share": _share(row)} if "prompt" in row else row for row in rows]
         print_json({"run": head["run"], "status": status, "total": _total(head), "by": by, "rows": listed, **told})
         return 0
-    glyphs = glyphs_for(sys.stdout)
+    glyphs, width = glyphs_for(sys.stdout), terminal_width()
     for line in [
         *_heading(head, status),
         *_table(_rows(costs, by, agent), by, terminal_width(), glyphs),
         *_waste(costs),
     ]:
-        print(line)
+        print(fit(line, width or ENDLESS, glyphs))
     return 0
 
 
@@ -110,10 +111,10 @@ def _table(rows: list[Row], by: str, width: int | None, glyphs: Glyphs) -> Itera
 
     whole = sum(row["cost"] for row in rows) or 1.0
     last = [
-        Column("COST", lambda row: money(row["cost"]), 10),
-        Column("SHARE", lambda row: f"{row['cost'] / whole:.0%}", 6),
+        Column("COST", lambda row: money(row["cost"]), 10, True),
+        Column("SHARE", lambda row: f"{row['cost'] / whole:.0%}", 6, True),
     ]
-    return table(by.upper(), rows, _columns(by), last, width, glyphs)
+    return table(by.upper(), rows, [*_columns(by), *last], width, glyphs)
 
 
 def _columns(by: str) -> list[Column]:

@@ -16,6 +16,7 @@ MARKED: Final[dict[str, Stand]] = {
     "acting": "busy",
     "ready": "new",
     "idle": "new",
+    "asking": "waiting",
     "waiting": "waiting",
     "parked": "waiting",
     "handed in": "handed in",
@@ -77,7 +78,7 @@ def panorama_of(organization: Organization) -> Panorama:
     panorama = Panorama()
     ids = ids_of(organization.rows)
     for row in organization.rows:
-        stand = MARKED[organization.stands[row.stand]]
+        stand = MARKED.get(organization.stands[row.stand], "waiting")  # a dashboard may be newer than we are
         panorama.place(
             Row(
                 ids[row.index],

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from megaagent.cli.options import AsJson, Place
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from megaagent.cli.words import Glyphs
 
 HELP = """"cut off" is a run whose process ended without an ending; resume goes on with it. Simulated costs are marked
 with ~. AGE is the time since the run, or the fork, began.
@@ -25,7 +28,7 @@ See also: top, tree, resume"""
 
 
 def command(place: Place, json: AsJson = False) -> int:
-    from megaagent.cli.words import glyphs_for, print_json
+    from megaagent.cli.words import glyphs_for, print_json, terminal_width
     from megaagent.folder import runs_folder
 
     place.check()
@@ -36,7 +39,7 @@ def command(place: Place, json: AsJson = False) -> int:
     elif not entries:
         print(f"no run is in {place.host or there} yet; start one with: megaagent run GOAL")
     else:
-        for line in _table(entries, time.time(), glyphs_for(sys.stdout)):
+        for line in _table(entries, time.time(), terminal_width(), glyphs_for(sys.stdout)):
             print(line)
     return 0
 
@@ -68,18 +71,24 @@ def _on(host: str, token: str | None) -> list[dict[str, Any]]:
         dashboard.close()
 
 
-def _table(entries: list[dict[str, Any]], now: float, glyphs: Any) -> list[str]:
-    from megaagent.cli.words import clean, duration, fit, money, pad
+def _table(entries: list[dict[str, Any]], now: float, width: int | None, glyphs: Glyphs) -> Iterator[str]:
+    """A line for each run, and one for each call that waits for approval below it."""
+    from megaagent.cli.table import ENDLESS, Column, table
+    from megaagent.cli.words import clean, duration, fit, money
 
-    wide = max(len(entry["id"]) for entry in entries)
-    lines = [f"{pad('RUN', wide, glyphs)}  {'STATUS':<10}{'AGENTS':>6} {'STEPS':>6} {'COST':>9} {'AGE':>6}"]
-    for entry in entries:
-        name = pad(clean(entry["id"]), wide, glyphs)
-        if entry["status"] == "unreadable":
-            lines.append(f"{name}  unreadable")
-            continue
-        cost = f"{'~' if entry['simulated'] else ''}{money(entry['cost'])}"
-        figures = f"{entry['agents']:>6} {entry['steps']:>6} {cost:>9} {duration(now - entry['began']):>6}"
-        lines.append(fit(f"{name}  {clean(entry['status']):<10}{figures}", 1000, glyphs))
-        lines += [fit(f"  waits for approval {clean(words)}", 1000, glyphs) for words in entry["waits"]]
-    return lines
+    def figure(told: Callable[[dict[str, Any]], str]) -> Callable[[dict[str, Any]], str]:
+        return lambda entry: "" if entry["status"] == "unreadable" else told(entry)
+
+    columns = [
+        Column("STATUS    ", lambda entry: f"{clean(entry['status']):<10}", 10, True),
+        Column("AGENTS", figure(lambda entry: str(entry["agents"])), 6),
+        Column("STEPS", figure(lambda entry: str(entry["steps"])), 6),
+        Column("COST", figure(lambda entry: f"{'~' if entry['simulated'] else ''}{money(entry['cost'])}"), 9, True),
+        Column("AGE", figure(lambda entry: duration(now - entry["began"])), 6),
+    ]
+    rows = [{**entry, "name": entry["id"]} for entry in entries]
+    lines = table("RUN", rows, columns, width, glyphs, least=max(len(entry["id"]) for entry in entries))
+    yield next(lines)
+    for entry, line in zip(entries, lines, strict=True):
+        yield line
+        yield from (fit(f"  waits for approval {clean(words)}", width or ENDLESS, glyphs) for words in entry["waits"])

@@ -99,7 +99,7 @@ def picture(
     from megaagent.cli.table import ENDLESS, Column, table
     from megaagent.cli.words import amount, duration, fit, money
 
-    for line in _heading(ranking, now, glyphs):
+    for line in _heading(ranking, now, width or ENDLESS, glyphs):
         yield fit(line, width or ENDLESS, glyphs)
     yield ""
     columns = [
@@ -108,20 +108,26 @@ def picture(
         Column("STEPS", lambda row: f"{row['steps']:,}", 6),
         Column("TOKENS", lambda row: amount(row["tokens"]), 7),
         Column("FAILS", lambda row: str(row["failures"] or ""), 6),
+        Column("COST", lambda row: money(row["cost"]), 9, True),
+        Column("STATE", lambda row: row["state"], 10, True),
     ]
-    last = [Column("COST", lambda row: money(row["cost"]), 9), Column("STATE", lambda row: row["state"], 10)]
     listed = ranking.rows(order, now, part)[rows]
-    yield from table("AGENT", listed, columns, last, width, glyphs, ("LAST ACT", lambda row: row["act"]))
+    yield from table("AGENT", listed, columns, width, glyphs, tail=("LAST ACT", lambda row: row["act"]))
 
 
-def _heading(ranking: Ranking, now: float, glyphs: Glyphs) -> Iterator[str]:
-    from megaagent.cli.words import amount, clean, duration, money, plural
+def _heading(ranking: Ranking, now: float, width: int, glyphs: Glyphs) -> Iterator[str]:
+    from megaagent.cli.words import amount, clean, duration, fit, money, plural
 
     head, between = ranking.head, f" {glyphs.dot} "
-    reason = f": {clean(head['reason'])}" if head["reason"] else ""
-    simulated = "a simulation: no model is asked" if head["simulated"] else f"model {clean(head['model']) or 'by tier'}"
-    yield f"{clean(head['run'])}{between}{duration(now - head['first'])}{between}{_status(ranking)}{reason}"
-    yield simulated
+    how = f"{_status(ranking)}{between}{duration(now - head['first'])}"
+    yield f"{fit(clean(head['run']), max(8, width - len(how) - len(between)), glyphs)}{between}{how}"
+    told = [clean(head["reason"])] if head["reason"] else []
+    yield between.join(
+        [
+            "a simulation: no model is asked" if head["simulated"] else f"model {clean(head['model']) or 'by tier'}",
+            *told,
+        ]
+    )
     cap = f" of {money(head['max_cost'])}" if head["max_cost"] is not None else ""
     label = "simulated cost" if head["simulated"] else "cost"
     tokens = head["prompt"] + head["completion"]
