@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "fetch": "Bring a run's result into a Git repository, as a branch.",
     "models": "List the models that a run would ask, and try them.",
     "doctor": "Say whether all that a run needs is there.",
+    "estimate": "Say what a run will cost, before it is paid for.",
     "eval": "Run the paper's experiments, or score predictions.",
     "serve": "Show the runs in a browser, and steer them there.",
     "mcp": "Let MCP clients start runs, watch and steer them.",
