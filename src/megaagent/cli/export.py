@@ -48,6 +48,7 @@ def command(
 ) -> int:
     from megaagent.cli.options import Chosen, shown
     from megaagent.cli.packing import Blinds, lines, packed, packed_whole
+    from megaagent.cli.words import clean_json
 
     if whole and (events or redact):
         raise ConfigurationError("--whole is the run as it is: --events and --redact exclude it")
@@ -58,8 +59,7 @@ def command(
         with seen.sight() as sight:
             if output is None or str(output) == "-":
                 for line in lines(sight.records(), blinds):
-                    sys.stdout.buffer.write(line)
-                sys.stdout.buffer.flush()
+                    sys.stdout.write(clean_json(line.decode()))  # it may be a terminal that reads it
                 return 0
             with _making(output) as making, making.open("wb") as file:
                 file.writelines(lines(sight.records(), blinds))
