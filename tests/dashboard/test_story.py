@@ -45,7 +45,7 @@ async def test_a_run_is_steered_from_the_page_alone(tmp_path: Path) -> None:
     spoke = [record.event for record in reader.records(kinds=[ev.HumanSpoke])]
     reader.close()
     acts = [fact.action for fact in spoke if isinstance(fact, ev.HumanSpoke)]
-    assert acts == ["write", "write", "send", "pause", "unpause", "budget", "stop", *["send"] * 4, "approve", "answer"]
+    assert acts == ["write", "write", "remove", "send", "pause", "unpause", "budget", "stop", *["send"] * 4, "approve", "answer"]
 
 
 async def _opens_each_view(page: Watched, run: Run) -> None:
@@ -77,6 +77,10 @@ async def _writes_a_file(page: Watched, run: Run) -> None:
     await page.page.get_by_role("button", name="Save").click()
     await page.seen("# Ours", ".code")
     await page.seen("person", ".code .who")
+    await page.page.get_by_role("button", name="Remove").click()
+    await page.page.locator("dialog").get_by_role("button", name="Remove").click()
+    await page.seen("Remove notes/mine.md", "#main table")  # among all commits
+    assert await page.page.locator(".files").get_by_text("notes/mine.md").count() == 0
 
 
 async def _writes_to_an_agent(page: Watched, run: Run) -> None:

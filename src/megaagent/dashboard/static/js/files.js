@@ -14,6 +14,7 @@ export function files(root, app) {
   root.append(el("div", { class: "split stack" }, names, el("div", { class: "view" }, bar, body)));
   let commits = -1;
   let all = [];
+  let seen = ""; // the revision of the list
   let writing = null; // what a person is changing: path, text, and the revision at which it was seen
   const may = () => api.session.scope === "full" && app.live;
 
@@ -21,6 +22,7 @@ export function files(root, app) {
     commits = app.model.header.commits;
     const given = await api.ask(app.run, "files");
     all = given.files;
+    seen = given.revision;
     drawNames(given.total);
     await show();
   }
@@ -128,8 +130,7 @@ export function files(root, app) {
 
   async function remove(path) {
     if (!(await confirm(`Remove ${path}?`, "Agents no longer see it. Its history stays, and it can be written again.", "Remove"))) return;
-    const { revision } = await api.ask(app.run, "text", { path });
-    app.notice((await api.write(app.run, { path, text: null, base: revision })).text);
+    app.notice((await api.write(app.run, { path, text: null, base: seen })).text);
     leave("");
   }
 
