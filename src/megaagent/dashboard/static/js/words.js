@@ -88,6 +88,8 @@ const SAID = {
   ApprovalAsked: (e) => `asks to be let ${e.tool}${after((e.effect ?? []).join("; "))}`,
   ApprovalAnswered: (e) => `the ${e.by ?? "person"} ${e.ruling === "approve" ? "approved" : "refused"} ${e.id}${after(e.remark)}`,
   ToolBegun: (e) => `begins ${e.tool}`,
+  ToolsPinned: (e) => `the tools of the MCP server ${e.server} are held to be those that it offers now (${e.digest.slice(0, 10)})`,
+  ServerChanged: (e) => `the MCP server ${e.server} ${{ up: "is up", down: "is down", changed: "offers other tools" }[e.position] ?? e.position}${after(e.detail)}`,
   HumanSpoke: (e) => `a person: ${e.action}${after(e.text)}`,
   BudgetRaised: (e) => `new caps${e.agent ? ` of ${nameOf(e.agent)}` : ""}: ${[e.cost != null ? money(e.cost) : "", e.tokens != null ? `${amount(e.tokens)} tokens` : "", e.seconds != null ? duration(e.seconds) : ""].filter(Boolean).join(", ") || "none"}`,
 };
@@ -104,4 +106,5 @@ export function saying(fact) {
 export const isTrouble = (fact) =>
   ["CallFailed", "CallRetried", "CallRerouted", "CircuitChanged", "AssignmentFailed", "ConflictMet", "TurnRefused", "AgentNudged", "MailSetAside", "AgentCorrected"].includes(fact.event.kind) ||
   (fact.event.kind === "ToolReturned" && fact.event.ok === false) ||
+  (fact.event.kind === "ServerChanged" && fact.event.position !== "up") ||
   (fact.event.kind === "CheckRun" && !fact.event.passed);
