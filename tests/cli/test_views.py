@@ -108,8 +108,16 @@ def test_figures_are_sums_of_the_facts():
     assert (seen.rows["boss"].below, seen.rows["boss"].busy_below) == (1, 1)
     text = "\n".join(drawn(seen))
     assert "2 agents · 1 call in flight · 1 message · 1 commit · 1 intervention" in text
-    assert "3.6k tokens · cost $0.7500 of $9.00" in text
+    assert "3.6k tokens · cost $0.7500 of $9.00 · " in text
     assert "files: a.py" in text
+
+
+def test_the_rate_is_that_of_the_last_minute():
+    history = History().step("boss").step("boss", step=2)  # 1,200 tokens each, some seconds after the run began
+    seen = history.seen()
+    assert seen.rate(1000.0 + 31) == pytest.approx(2400 * 60 / 30, rel=0.05)
+    assert seen.rate(1000.0 + 300) == 0
+    assert "tokens a minute" in "\n".join(drawn(seen))
 
 
 def test_a_fact_that_comes_twice_counts_once():

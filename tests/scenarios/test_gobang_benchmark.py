@@ -8,9 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from megaagent.scenarios.gobang.players import greedy_player
-
 from megaagent.scenarios.gobang.play import Referee, name_of, point_of
+from megaagent.scenarios.gobang.players import greedy_player
 
 ROOT = Path(__file__).parents[2]
 

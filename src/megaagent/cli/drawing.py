@@ -33,7 +33,7 @@ def frame(panorama: Panorama, now: float, width: int, height: int, glyphs: Glyph
         notice: what the program itself has to say, such as that it is stopping.
     """
     top = _header(panorama, now, width, glyphs)
-    bottom = _footer(panorama, width, glyphs, notice)
+    bottom = _footer(panorama, now, width, glyphs, notice)
     room = max(1, height - len(top) - len(bottom))
     boss = panorama.boss
     tree = list(_tree(panorama, boss, room, width, glyphs)) if boss is not None else []
@@ -55,7 +55,7 @@ def _header(panorama: Panorama, now: float, width: int, glyphs: Glyphs) -> list[
     return [first, second, Text("")]
 
 
-def _footer(panorama: Panorama, width: int, glyphs: Glyphs, notice: str) -> list[Text]:
+def _footer(panorama: Panorama, now: float, width: int, glyphs: Glyphs, notice: str) -> list[Text]:
     between = f" {glyphs.dot} "
     work = [
         f"{plural(len(panorama.rows), 'agent')}",
@@ -67,7 +67,7 @@ def _footer(panorama: Panorama, width: int, glyphs: Glyphs, notice: str) -> list
         work.append(plural(panorama.interventions, "intervention"))
     if panorama.retries:
         work.append(plural(panorama.retries, "retry", "retries"))
-    lines = [*_joined(work, between, width, glyphs), *_joined(_spent(panorama), between, width, glyphs)]
+    lines = [*_joined(work, between, width, glyphs), *_joined(_spent(panorama, now), between, width, glyphs)]
     if panorama.latest:
         files = f"files: {', '.join(reversed(panorama.latest))}"
         lines.append(fit(files, width, glyphs))
@@ -86,17 +86,18 @@ def _footer(panorama: Panorama, width: int, glyphs: Glyphs, notice: str) -> list
     return texts
 
 
-def _spent(panorama: Panorama) -> list[str]:
+def _spent(panorama: Panorama, now: float) -> list[str]:
     tokens = f"{amount(panorama.tokens)} tokens"
     if panorama.max_tokens is not None:
         tokens += f" of {amount(panorama.max_tokens)}"
     label = "simulated cost" if panorama.simulated else "cost"
+    rate = [] if panorama.ended else [f"{amount(panorama.rate(now))} tokens a minute"]
     if panorama.unpriced and not panorama.cost:
-        return [tokens, f"{label} unknown"]
+        return [tokens, f"{label} unknown", *rate]
     cost = f"{label} {money(panorama.cost)}"
     if panorama.max_cost is not None:
         cost += f" of {money(panorama.max_cost)}"
-    return [tokens, cost]
+    return [tokens, cost, *rate]
 
 
 def _joined(parts: Sequence[str], between: str, width: int, glyphs: Glyphs) -> list[str]:

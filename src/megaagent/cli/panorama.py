@@ -16,6 +16,7 @@ from megaagent.events import BOSS, AgentId, AssignmentId, CallId, Record, lineag
 Stand = Literal["new", "busy", "waiting", "handed in", "accepted", "dropped", "failed", "paused"]
 OVER: frozenset[Stand] = frozenset({"accepted", "dropped", "failed"})
 LATEST = 6  # files remembered
+WINDOW = 60.0  # seconds over which the rate is taken
 
 
 @dataclass
@@ -77,6 +78,7 @@ class Panorama:
         self.unpriced = 0
         self.retries = 0
         self.interventions = 0
+        self._recent: deque[tuple[float, int]] = deque()  # time and tokens of the answers of the last minute
         self.latest: deque[str] = deque(maxlen=LATEST)
         self.questions: dict[str, str] = {}
         self.approvals: dict[str, str] = {}
@@ -103,6 +105,11 @@ class Panorama:
     def elapsed(self, now: float) -> float:
         """Seconds that the run has been at work."""
         return self._active + (now - self._since if self._since is not None else 0.0)
+
+    def rate(self, now: float) -> int:
+        """Tokens per minute, over the last minute of the run's work."""
+        spent = sum(tokens for time, tokens in self._recent if time > now - WINDOW)
+        return int(60 * spent / max(1.0, min(WINDOW, self.elapsed(now))))
 
     # -- folds --------------------------------------------------------------------------------------------------
 
@@ -216,6 +223,9 @@ class Panorama:
     def _answered(self, row: Row | None, answer: ev.ModelAnswered, now: float) -> None:
         tokens = answer.usage.prompt + answer.usage.completion
         self.calls.discard(answer.call)
+        self._recent.append((now, tokens))
+        while self._recent[0][0] < now - WINDOW:
+            self._recent.popleft()
         self.simulated = self.simulated or answer.model.startswith("sim:")  # also when it is served over HTTP
         self.steps += 1
         self.tokens += tokens

@@ -17,6 +17,7 @@ from megaagent.models.contract import ChatMessage
 from megaagent.organization.cutting import SPENDING
 from megaagent.organization.folds import SPENT_UP
 from megaagent.organization.members import Debt, Member
+from megaagent.organization.state import State
 from megaagent.organization.waiting import acts_unasked, targets
 from megaagent.readings.fold import Readings
 from megaagent.readings.pages import text_of, whole
@@ -186,8 +187,15 @@ def why(readings: Readings, id: AgentId) -> list[dict[str, Any]]:
         if reason.how in FIRM or (acts_unasked(state, current) and reason.how != "timed"):
             break
         ahead = [target for target in targets(state, member) if target not in seen]
+        # Of several that are waited for, those who have handed in hold nobody up.
+        ahead = [target for target in ahead if _owes_still(state, target)] or ahead
         current = next((target for target in ahead if not acts_unasked(state, target)), ahead[0] if ahead else None)
     return chain
+
+
+def _owes_still(state: State, id: AgentId) -> bool:
+    member = state.members.get(id)
+    return member is not None and any(state.debts[debt].status == "open" for debt in member.owes)
 
 
 def conversation(readings: Readings, id: AgentId, before: int | None, limit: int) -> dict[str, Any]:
