@@ -7,10 +7,13 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
 
 from megaagent.errors import ModelError
 from megaagent.models.anthropic import AnthropicModel
 from megaagent.models.contract import ChatMessage, Model, ModelRequest, ToolSpec
+from megaagent.models.foreign import ForeignModel
 from megaagent.models.openai import OpenAIModel
 from megaagent.models.script import Part, Playing, Script, raw, read_file, say, talk, text, wait, write_file
 from megaagent.models.server import SimServer
@@ -43,7 +46,7 @@ SCRIPT = Script({"builder": builder, "thinker": thinker})
 Open = Callable[[SimulatedModel], Awaitable[Model]]
 
 
-@pytest.fixture(params=["in process", "streaming", "whole", "anthropic streaming", "anthropic whole"])
+@pytest.fixture(params=["in process", "streaming", "whole", "anthropic streaming", "anthropic whole", "foreign"])
 async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     """Puts a simulated model behind the member that is tested."""
     servers: list[SimServer] = []
@@ -55,7 +58,9 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
         server = await SimServer({"play": model}, key="sesame", thoughts=True).__aenter__()
         servers.append(server)
         stream = request.param.endswith("streaming")
-        if request.param.startswith("anthropic"):
+        if request.param == "foreign":
+            models.append(ForeignModel(OpenAIChatModel("play", provider=OpenAIProvider(server.url, "sesame"))))
+        elif request.param.startswith("anthropic"):
             models.append(AnthropicModel(server.root, "sesame", stream=stream))
         else:
             models.append(OpenAIModel(server.url, "sesame", stream=stream))

@@ -68,6 +68,7 @@ def _print(known: Known, asked: Asked | None, glyphs: Any) -> None:
     print(f"{clean(known.name)}  ({whose})")
     print(f"  address  {clean(known.endpoint)}")
     key = known.key if known.key_variable is None else f"{known.key_variable} is {known.key}"
+    key = "looked for by pydantic-ai, in the environment" if known.name.startswith("pydantic:") else key
     print(f"  key      {key}")
     print(f"  price    {_price(known)}")
     if known.problem:

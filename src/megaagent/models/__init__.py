@@ -95,6 +95,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "vllm": Provider(_OPENAI, "http://localhost:8000/v1", None, Quirks(reasoning_back="reasoning")),
     "ollama": Provider(_OPENAI, "http://localhost:11434/v1", None, Quirks(reasoning_back="reasoning")),
     "llamacpp": Provider(_OPENAI, "http://localhost:8080/v1", None, Quirks(reasoning_back="reasoning_content")),
+    "pydantic": Provider("megaagent.models:open_foreign"),
     "sim": Provider("megaagent.models:open_simulated"),
 }
 
@@ -246,6 +247,22 @@ def open_anthropic(opening: Opening) -> Model:
     return AnthropicModel(
         opening.base_url, opening.key, stream=opening.stream, settings=opening.network, limits=opening.limits
     )
+
+
+def open_foreign(opening: Opening) -> Model:
+    """What pydantic-ai can ask; `pydantic:google:gemini-2.5-pro` is its `google:gemini-2.5-pro`."""
+    if opening.base_url is not None:
+        raise ConfigurationError(
+            f"pydantic:{opening.name}: pydantic-ai knows its addresses itself, and takes others from the environment; "
+            "leave --base-url away"
+        )
+    try:
+        from megaagent.models.foreign import ForeignModel
+    except ImportError as error:
+        raise ConfigurationError(
+            f"pydantic:{opening.name} needs pydantic-ai: pip install 'megaagent[providers]' ({error})"
+        ) from error
+    return ForeignModel(opening.name)
 
 
 def open_simulated(opening: Opening) -> Model:

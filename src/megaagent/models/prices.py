@@ -21,6 +21,9 @@ _KNOWN: Final = {
     "gemini": "google",
 }
 
+# The same for providers of pydantic-ai that are called otherwise there.
+_FOREIGN: Final = {"google-cloud": "google", "openai-chat": "openai", "bedrock": "aws", "xai": "x-ai"}
+
 
 class Price(Struct, frozen=True):
     """US dollars per million tokens.
@@ -74,11 +77,16 @@ def cost_of(usage: Usage, model: str, price: Price | None = None) -> float | Non
     provider, _, name = model.partition(":")
     if provider == "sim":
         provider, _, name = SIMULATED_AS.partition(":")
-    if provider not in _KNOWN:
+    if provider == "pydantic":
+        provider, _, name = name.partition(":")
+        known = _FOREIGN.get(provider, provider)
+    elif provider in _KNOWN:
+        known = _KNOWN[provider]
+    else:
         return None
     try:
-        flat = _flat_price(_KNOWN[provider], name)
-        return flat.cost(usage) if flat is not None else _looked_up(usage, _KNOWN[provider], name)
+        flat = _flat_price(known, name)
+        return flat.cost(usage) if flat is not None else _looked_up(usage, known, name)
     except LookupError:
         return None
 
