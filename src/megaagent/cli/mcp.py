@@ -15,9 +15,9 @@ HELP = """Programs that speak the Model Context Protocol can then start runs, wa
 fetch what was made, and stop them. It speaks over standard input and output, so a client starts it.
 
 \b
-Example, in a client's file of servers:
-  {"mcpServers": {"megaagent": {"command": "megaagent",
-    "args": ["mcp", "--model", "openai:gpt-4.1", "--max-cost", "5"]}}}
+Examples, as a client starts it, and as its file of servers says so:
+  megaagent mcp --model openai:gpt-4.1 --max-cost 5
+  {"mcpServers": {"megaagent": {"command": "megaagent", "args": ["mcp"]}}}
 
 \b
 Runs go on when the client leaves. Approvals, budgets and answers to agents'
