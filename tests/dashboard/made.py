@@ -202,6 +202,8 @@ async def embellish(folder: RunFolder) -> None:
         return ev.FileCommitted(path, done.revision, done.digest, done.size, base, **how)
 
     try:
+        for agent in (ann, ben):
+            await say(agent, *_read_up(state, agent))
         first = write(ann, "docs/report.md", REPORT, None)
         await say(ann, first)
         for path in ("tariffs/north.csv", "tariffs/south.csv", "compare.py", "test_compare.py"):

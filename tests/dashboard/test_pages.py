@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.dashboard.made import Hand, beginning, begun, made_run, recruiting
+from tests.dashboard.made import Hand, beginning, begun, embellish, made_run, recruiting
 from tests.dashboard.visiting import Visitor
 
 from megaagent import events as ev
@@ -237,6 +237,31 @@ async def test_purses_are_told_with_whose_they_are(tmp_path: Path) -> None:
         }  # fmt: skip
         about = await visitor.get(f"{visitor.api}/about")
         assert about["settings"] == {"budget.cost": 8.0, "limits.subtree_spend": 0.5} and about["goal"] == "Goal."
+
+
+async def test_what_happens_rarely_is_told(tmp_path: Path) -> None:
+    folder = await made_run(tmp_path, agents=7, acts=60)
+    await embellish(folder)
+    async with serving(tmp_path, Place()) as links, Visitor(links, folder.id) as visitor:
+        asked = await visitor.get(f"{visitor.api}/asked")
+        assert asked["open"] == ["boss/a1#1000.8"] and len(asked["questions"]) == 2
+        assert asked["waiting"] == ["boss/a2#1000.1"]
+        assert [each["event"]["ruling"] for each in asked["rulings"]] == ["refuse"]
+        page = await visitor.get(f"{visitor.api}/organization")
+        stands = {row[2]: page["stands"][row[3]] for row in page["rows"]}
+        assert stands["a1"] == stands["a2"] == "asking" and stands["a3"] == "handed in"
+        assert page["header"]["approvals"] == page["header"]["questions"] == 1
+        waits = await visitor.get(f"{visitor.api}/waits")
+        assert waits == [
+            [1, 2, "wait"],
+            [1, 0, "wait"],
+            [3, 0, "review"],
+            [4, 3, "wait"],
+            [5, 4, "wait"],
+            [6, 0, "wait"],
+        ]
+        history = await visitor.get(f"{visitor.api}/history")
+        assert [meeting["settled"] is not None for meeting in history["conflicts"]] == [True, False]
 
 
 async def test_what_a_run_made_is_told_for_comparing(told: Visitor) -> None:

@@ -45,11 +45,24 @@ async def test_a_run_is_steered_from_the_page_alone(tmp_path: Path) -> None:
     spoke = [record.event for record in reader.records(kinds=[ev.HumanSpoke])]
     reader.close()
     acts = [fact.action for fact in spoke if isinstance(fact, ev.HumanSpoke)]
-    assert acts == ["write", "write", "remove", "send", "pause", "unpause", "budget", "stop", *["send"] * 4, "approve", "answer"]
+    assert acts == [
+        "write",
+        "write",
+        "remove",
+        "send",
+        "pause",
+        "unpause",
+        "budget",
+        "stop",
+        *["send"] * 4,
+        "approve",
+        "answer",
+    ]
 
 
 async def _opens_each_view(page: Watched, run: Run) -> None:
     await page.seen("running")
+    await page.seen("asks you 2×", "table.runs")
     await page.page.get_by_role("link", name=run.folder.id).click()
     await page.seen("1 question", "#top")
     await page.seen("1 approval", "#top")

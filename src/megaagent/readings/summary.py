@@ -16,7 +16,7 @@ PATIENCE: Final = 1.0  # seconds that a running engine is given to say how it st
 GOAL: Final = 300  # characters
 KINDS: Final = (
     ev.RunStarted, ev.RunForked, ev.RunResumed, ev.RunEnded, ev.AgentRecruited, ev.ModelAnswered, ev.AgentNudged,
-    ev.ApprovalAsked, ev.ApprovalAnswered,
+    ev.ApprovalAsked, ev.ApprovalAnswered, ev.QuestionAsked, ev.QuestionAnswered, ev.AgentRetired,
 )  # fmt: skip
 MOST: Final = 200_000  # facts of one journal that are read for one answer; the next one goes on from there
 
@@ -35,6 +35,7 @@ class Summary:
         self.cost = self.began = self.last = 0.0
         self.problem: str | None = None
         self._waits: dict[str, str] = {}  # for a person's approval
+        self._questions: set[str] = set()  # to a person
 
     def refresh(self) -> None:
         """Read what is new."""
@@ -69,6 +70,7 @@ class Summary:
             case ev.RunEnded(status=status, reason=reason):
                 self.status, self.reason = status, reason
                 self._waits.clear()
+                self._questions.clear()
             case ev.ApprovalAsked(id=id, tool=tool, effect=effect):
                 self._waits[id] = f"{id}: {tool}: {'; '.join(effect)}"
             case ev.ApprovalAnswered(id=id):
@@ -80,6 +82,12 @@ class Summary:
                 self.tokens += answer.usage.prompt + answer.usage.completion
                 self.cost += answer.cost or 0.0
                 self.simulated = self.simulated or answer.model.startswith("sim:")
+            case ev.QuestionAsked(id=id):
+                self._questions.add(id)
+            case ev.QuestionAnswered(id=id):
+                self._questions.discard(id)
+            case ev.AgentRetired(id=agent):
+                self._questions = {id for id in self._questions if not id.startswith(f"{agent}#")}
             case ev.AgentNudged():
                 self.interventions += 1
             case _:
@@ -102,6 +110,7 @@ class Summary:
             "cost": round(self.cost, 6),
             "interventions": self.interventions,
             "waits": list(self._waits.values()) if standing is not None else [],
+            "questions": len(self._questions) if standing is not None else 0,
             "began": self.began,
             "last": self.last,
         }

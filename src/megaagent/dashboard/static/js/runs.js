@@ -48,10 +48,15 @@ export function runs(root, app) {
     return el("tr", {},
       el("td", {}, tick),
       el("td", {}, el("a", { href: `#/run/${encodeURIComponent(run.id)}` }, run.id), run.parent ? el("div", { class: "soft" }, `from ${run.parent}`) : null),
-      el("td", {}, el("span", { class: `chip ${run.status.split(" ")[0]}` }, run.live ? el("i", { class: "dot live" }) : null, run.status), run.simulated ? [" ", el("span", { class: "sim" }, "simulated")] : null),
+      el("td", {}, el("span", { class: `chip ${run.status.split(" ")[0]}` }, run.live ? el("i", { class: "dot live" }) : null, run.status), asks(run), run.simulated ? [" ", el("span", { class: "sim" }, "simulated")] : null),
       el("td", { class: "words soft" }, run.goal.slice(0, 160)),
       el("td", { class: "num" }, amount(run.agents)), el("td", { class: "num" }, amount(run.steps)), el("td", { class: "num" }, money(run.cost)), el("td", { class: "num" }, duration(run.last - run.began)),
       el("td", { class: "num soft" }, run.began ? new Date(run.began * 1000).toLocaleString() : ""));
+  }
+
+  function asks(run) {
+    const count = run.waits.length + run.questions;
+    return count ? [" ", el("a", { class: "asks", href: `#/run/${encodeURIComponent(run.id)}/${run.waits.length ? "approvals" : "questions"}` }, count === 1 ? "asks you" : `asks you ${count}×`)] : null;
   }
 
   async function begin() {
