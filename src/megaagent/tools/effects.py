@@ -45,7 +45,7 @@ def _run_command(arguments: Arguments) -> list[str]:
 def _write_file(arguments: Arguments) -> list[str]:
     text = str(arguments["content"])
     size = len(text.encode(errors="replace"))
-    return [f"writes the file {arguments['path']}: {size:,} bytes, {text.count(chr(10)) + 1:,} lines"]
+    return [f"writes the file {arguments['path']}: {size:,} bytes, {len(text.splitlines()):,} lines"]
 
 
 def _edit_file(arguments: Arguments) -> list[str]:
