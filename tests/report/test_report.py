@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sqlite3
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from tests.dashboard.browsing import browser, chromium
 from tests.dashboard.made import made_run
 from tests.hostile.judging import obeyed
 from tests.organization.test_debts import boss_of, prompt, recruit, worker
@@ -114,6 +116,28 @@ def played(script: Script, **more: object) -> Rehearsal:
     return rehearse(script, "Write two parts. Then stop.", latency=TWO, **more)  # pyright: ignore[reportArgumentType]
 
 
+def hostile() -> Rehearsal:
+    """A run in which goal, roles, mail, files and reports are markup."""
+
+    def boss(me: Part) -> Playing:
+        yield say(add_agent("ann", EVIL, prompt("ann", EVIL)), write_file("a.md", EVIL), talk("boss", EVIL))
+        while not me.reported("ann"):
+            yield wait([], EVIL)
+        yield review(["ann"], "return", EVIL)
+        while not me.reported("ann"):
+            yield wait([], EVIL)
+        yield review(["ann"], "accept", EVIL)
+        return EVIL
+
+    def ann(me: Part) -> Playing:
+        yield write_file(f"x {EVIL[:20]}.txt".replace("/", ""), EVIL)
+        yield talk(EVIL, EVIL)
+        while True:
+            return EVIL
+
+    return rehearse(Script({"boss": boss, "ann": ann}), f"The goal {EVIL}", latency=TWO)
+
+
 def test_its_figures_are_those_of_the_run() -> None:
     run = played(Script({"boss": boss_of("ann", "bob")}, default=worker))
     report = report_of(gathering_of(run.records))
@@ -152,23 +176,7 @@ def test_the_page_is_one_file_that_says_it_was_simulated() -> None:
 
 
 def test_what_agents_wrote_is_text_and_nothing_else() -> None:
-    def boss(me: Part) -> Playing:
-        yield say(add_agent("ann", EVIL, prompt("ann", EVIL)), write_file("a.md", EVIL), talk("boss", EVIL))
-        while not me.reported("ann"):
-            yield wait([], EVIL)
-        yield review(["ann"], "return", EVIL)
-        while not me.reported("ann"):
-            yield wait([], EVIL)
-        yield review(["ann"], "accept", EVIL)
-        return EVIL
-
-    def ann(me: Part) -> Playing:
-        yield write_file(f"x {EVIL[:20]}.txt".replace("/", ""), EVIL)
-        yield talk(EVIL, EVIL)
-        while True:
-            return EVIL
-
-    run = rehearse(Script({"boss": boss, "ann": ann}), f"The goal {EVIL}", latency=TWO)
+    run = hostile()
     gathering = gathering_of(run.records)
     report = report_of(gathering)
     looked = harmless(page(report, gathering))
@@ -304,3 +312,27 @@ def test_a_part_that_failed_is_marked_in_the_picture() -> None:
     drawn = picture(report)
     assert drawn.count('<g class="card g1 wrong"') == 1 and '<g class="card g0 wrong"' not in drawn
     assert [waste.count for waste in report.waste if waste.name == "discarded"] == [1]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_a_browser_shows_it_whole_and_runs_and_fetches_nothing(width: int, tmp_path: Path) -> None:
+    chromium()
+    gathering = gathering_of((await asyncio.to_thread(hostile)).records)
+    file = tmp_path / "report.html"
+    file.write_text(page(report_of(gathering), gathering), encoding="utf-8")
+    async with browser() as started:
+        context = await started.new_context(viewport={"width": width, "height": 900})
+        opened = await context.new_page()
+        wrong: list[str] = []
+        asked: list[str] = []
+        opened.on("console", lambda message: wrong.append(message.text))
+        opened.on("pageerror", lambda error: wrong.append(str(error)))
+        opened.on("dialog", lambda dialog: wrong.append(dialog.message))
+        opened.on("request", lambda request: asked.append(request.url))
+        await opened.goto(file.as_uri())
+        for summary in await opened.query_selector_all("summary"):
+            await summary.click()
+        assert asked == [file.as_uri()] and not wrong
+        assert await opened.evaluate("getComputedStyle(document.querySelector('.tile')).borderStyle") == "solid"
+        wide = await opened.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width  # wide tables and drawings scroll within themselves
