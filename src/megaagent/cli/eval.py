@@ -22,7 +22,8 @@ Examples:
       --predictions samples.jsonl
 
 \b
-NAME is one of: humaneval, mbpp, gsm8k, math, gobang, policy.
+NAME is one of: humaneval, mbpp, gsm8k, math, travelplanner, gobang,
+policy.
 Arms are: full, no-hierarchy, no-parallelism, no-monitoring, no-memory,
 no-verifier; a single agent with as many tokens is always compared.
 The same command again goes on where it was cut off."""

@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, str] = {
     "mbpp": "megaagent.evaluation.mbpp:Mbpp",
     "gsm8k": "megaagent.evaluation.gsm8k:Gsm8k",
     "math": "megaagent.evaluation.competition:CompetitionMath",
+    "travelplanner": "megaagent.evaluation.travelplanner.benchmark:TravelPlanner",
     "gobang": "megaagent.evaluation.gobang:GobangGame",
     "policy": "megaagent.evaluation.policy:NationalPolicy",
 }

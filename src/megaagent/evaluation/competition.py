@@ -9,7 +9,7 @@ from typing import Any
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation.boxed import last_boxed, same_text
 from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
-from megaagent.evaluation.data import need
+from megaagent.evaluation.data import Public, need
 from megaagent.evaluation.equivalence import equivalent
 from megaagent.evaluation.programs import Judge
 
@@ -25,7 +25,7 @@ _SUBJECTS = (
 BY_REFERENCE = "by the reference's text rule"
 
 
-class CompetitionMath:
+class CompetitionMath(Public):
     """Right is an answer that says the same; what the reference's comparison of texts says is a figure beside it."""
 
     name = "math"

@@ -98,6 +98,14 @@ class Benchmark(Protocol):
     panel: tuple[str, ...]  # of the delivered files, the patterns of those that a panel of judges is asked about
     seconds: float  # of processor time for one of them
 
+    def read(self, data: Path) -> Sequence[Mapping[str, Any]]:
+        """The rows of the public files.
+
+        Raises:
+            ConfigurationError: they cannot be read.
+        """
+        ...
+
     def items(self, rows: Sequence[Mapping[str, Any]], data: Path | None) -> list[Item]:
         """The problems in the rows of the data set, in their order.
 

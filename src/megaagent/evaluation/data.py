@@ -32,7 +32,7 @@ def load(benchmark: Benchmark, data: Path | None, load_dataset: LoadDataset | No
         if data is not None:
             raise ConfigurationError(f"{benchmark.title} needs no data: leave out --data {data}")
         return benchmark.items((), None)
-    rows = read_rows(data) if data is not None else list(_from_hub(benchmark, benchmark.source, load_dataset))
+    rows = benchmark.read(data) if data is not None else list(_from_hub(benchmark, benchmark.source, load_dataset))
     items = benchmark.items(rows, data)
     where = str(data) if data is not None else benchmark.source.path
     if not items:
@@ -42,6 +42,14 @@ def load(benchmark: Benchmark, data: Path | None, load_dataset: LoadDataset | No
         doubled = next(id for number, id in enumerate(ids) if id in ids[:number])
         raise ConfigurationError(f"{where}: the item {doubled} is in it twice")
     return items
+
+
+class Public:
+    """What benchmarks in the usual formats share."""
+
+    def read(self, data: Path) -> list[Row]:
+        """The rows of a file of JSON lines or JSON, or of all such files below a folder."""
+        return read_rows(data)
 
 
 def need(row: Row, number: int, *fields: str) -> None:

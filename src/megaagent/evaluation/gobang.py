@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from megaagent.evaluation.contract import Item, Mark, Prediction
+from megaagent.evaluation.data import Public
 from megaagent.evaluation.programs import Judge
 from megaagent.scenarios import scenario
 from megaagent.scenarios.contract import Start
@@ -28,7 +29,7 @@ GAMES = 4  # against each opponent, beginning in half of them
 THINKING = 0.2  # seconds that the AI is given for a move
 
 
-class GobangGame:
+class GobangGame(Public):
     """One item, run as the scenario `gobang`. It passes when the four checks do; each is a quarter of its score."""
 
     name = "gobang"

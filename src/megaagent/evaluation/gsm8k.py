@@ -9,13 +9,13 @@ from typing import Any
 
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
-from megaagent.evaluation.data import need
+from megaagent.evaluation.data import Public, need
 from megaagent.evaluation.programs import Judge
 
 _ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 
 
-class Gsm8k:
+class Gsm8k(Public):
     """1,319 problems; right is the same number, written the same way, without thousands separators."""
 
     name = "gsm8k"

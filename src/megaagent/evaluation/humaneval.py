@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
-from megaagent.evaluation.data import need
+from megaagent.evaluation.data import Public, need
 from megaagent.evaluation.programs import Judge, Trial
 
 FILE = "solution.py"
 
 
-class HumanEval:
+class HumanEval(Public):
     """164 functions; a sample passes when `check(candidate)` raises nothing."""
 
     name = "humaneval"

@@ -10,14 +10,14 @@ from typing import Any, cast
 
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
-from megaagent.evaluation.data import need
+from megaagent.evaluation.data import Public, need
 from megaagent.evaluation.humaneval import FILE
 from megaagent.evaluation.programs import Judge, Trial, defined_in, names_in
 
 TEST_SPLIT = range(11, 511)  # task ids
 
 
-class Mbpp:
+class Mbpp(Public):
     """The test split: 257 functions; a program passes when all asserts hold."""
 
     name = "mbpp"

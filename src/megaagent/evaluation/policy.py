@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from megaagent.evaluation.contract import Item, Mark, Prediction
+from megaagent.evaluation.data import Public
 from megaagent.evaluation.programs import Judge
 from megaagent.scenarios import scenario
 from megaagent.scenarios.policy.check import CHECKS, Deliverable
@@ -27,7 +28,7 @@ LINT: Mapping[str, tuple[str, str]] = {
 }
 
 
-class NationalPolicy:
+class NationalPolicy(Public):
     """One item, run as the scenario `policy`. Its score is the share of policies without a lint problem."""
 
     name = "policy"
