@@ -11,6 +11,7 @@ from tests.cli.theatre import piped, shell
 
 from megaagent.cli import COMMANDS
 from megaagent.cli.exits import CONFIGURATION, ENDINGS, INTERRUPTED, MEANINGS, RUN_FOLDER, table
+from megaagent.cli.related import RELATED
 from megaagent.events import Status
 
 GOAL = "Make something."
@@ -71,8 +72,19 @@ async def test_every_help_has_an_example(tmp_path: Path, command: str):
     ended = await piped(tmp_path, command, "--help")
     assert ended.code == 0
     assert f"\n    megaagent {command}" in ended.out
+    assert "See also: " in ended.out
     assert COMMANDS[command] in " ".join(ended.out.split())
     assert max(map(len, ended.out.splitlines())) <= 80
+
+
+def test_what_a_help_points_to_is_there():
+    assert set(RELATED) == set(COMMANDS)
+    assert all(other in COMMANDS and other != command for command, others in RELATED.items() for other in others)
+
+
+async def test_help_is_a_word_too(tmp_path: Path):
+    assert (await piped(tmp_path, "help", "top")).out == (await piped(tmp_path, "top", "--help")).out
+    assert (await piped(tmp_path, "help")).out == (await piped(tmp_path)).out
 
 
 async def test_the_list_of_commands_and_the_version(tmp_path: Path):

@@ -15,6 +15,7 @@ import typer
 from megaagent import __version__
 from megaagent.cli.exits import BUG, CONFIGURATION, INTERRUPTED, READER_GONE, code_of
 from megaagent.cli.grouping import flat
+from megaagent.cli.related import see_also
 from megaagent.cli.words import clean_block, complain
 from megaagent.errors import MegaAgentError
 
@@ -96,6 +97,8 @@ def _guarded(arguments: Sequence[str]) -> int:
 
 
 def _call(arguments: Sequence[str]) -> int:
+    if arguments[0] == "help":
+        arguments = [*arguments[1:2], "--help"]
     if arguments[0] == HIDDEN:
         return import_module("megaagent.cli.completing").complete(arguments[1:])
     chosen = next((word for word in arguments if not word.startswith("-")), None)
@@ -123,7 +126,8 @@ def application(chosen: str | None = None) -> typer.Typer:
     for name, summary in COMMANDS.items():
         if name == chosen:
             module = import_module(f"megaagent.cli.{name.replace('-', '_')}")
-            app.command(name, help=f"{summary}\n\n{module.HELP}", short_help=summary)(flat(module.command))
+            told = "\n\n".join((summary, module.HELP, see_also(name)))
+            app.command(name, help=told, short_help=summary)(flat(module.command))
         else:
             app.command(name, help=summary)(_listed)
     return app

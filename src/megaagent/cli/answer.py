@@ -13,9 +13,7 @@ Examples:
   megaagent answer "Use the MIT licence."
   megaagent answer "Both." --question 'boss/engine#7.1'
 
-Which question is open is shown by the live view, and by: megaagent show --kind QuestionAsked
-
-See also: send, run --attended"""
+Which question is open is shown by the live view, and by: megaagent show --kind QuestionAsked"""
 
 
 def command(

@@ -15,9 +15,7 @@ HELP = """Each line of a shared file with its agent and the commit that it came 
 Examples:
   megaagent blame main.py
   megaagent blame main.py --summary
-  megaagent blame main.py 20261121-0931 --at 448c4af16b
-
-See also: files, show --kind FileCommitted"""
+  megaagent blame main.py 20261121-0931 --at 448c4af16b"""
 
 
 def command(

@@ -14,9 +14,7 @@ A run that ended as exhausted is resumed instead: megaagent resume --max-cost 20
 Examples:
   megaagent budget --max-cost 20
   megaagent budget --max-tokens 900000 --max-time 3600
-  megaagent budget --agent search --max-cost 2
-
-See also: cost, pause, resume"""
+  megaagent budget --agent search --max-cost 2"""
 
 
 def command(seen: Seen, caps: Caps, agent: Subtree = "") -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from megaagent.cli.options import Chosen
 
 HELP = """\b
-Example:
+Examples:
   megaagent check-journal
+  megaagent check-journal 20261121-0931
 
 \b
 Every row is held against the one before it, every content against its name,

@@ -26,9 +26,7 @@ Examples:
   megaagent cost
   megaagent cost --by subtree
   megaagent cost --by subtree --agent search
-  megaagent cost 20261121-0931 --by tool --json
-
-See also: top, budget, report"""
+  megaagent cost 20261121-0931 --by tool --json"""
 
 TABLES: Final = {"stage": "stages", "role": "tiers", "model": "models", "tool": "tools", "subtree": "subtrees"}
 

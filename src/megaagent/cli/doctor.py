@@ -22,9 +22,7 @@ Examples:
   megaagent doctor --offline --json
 
 Each line is ok, warn or fail, with what to do. A model that is named is asked once, which costs about a cent, unless
---offline is given. The exit code is 2 when something that a run needs has failed.
-
-See also: models"""
+--offline is given. The exit code is 2 when something that a run needs has failed."""
 
 
 def command(

@@ -22,9 +22,7 @@ Examples:
   megaagent export 20261121-0931 --output run.tar.gz --redact "ACME Ltd"
   megaagent export --events | jq -c 'select(.event.kind == "ModelAnswered")'
   megaagent export --events --output events.jsonl --host http://127.0.0.1:8642
-  megaagent export --whole && tar -xzf RUN.tar.gz -C ../megaagent-runs
-
-See also: show, report, patch, fork"""
+  megaagent export --whole && tar -xzf RUN.tar.gz -C ../megaagent-runs"""
 
 
 def command(

@@ -18,9 +18,7 @@ HELP = """Only the branch is made, or moved forward; files, index and configurat
 \b
 Examples:
   megaagent fetch --into ../project
-  megaagent fetch 20261121-0931 --into . --branch agents-draft
-
-See also: patch, files"""
+  megaagent fetch 20261121-0931 --into . --branch agents-draft"""
 
 ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
 

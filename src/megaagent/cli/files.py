@@ -12,9 +12,7 @@ HELP = """Each file with its size, how often agents wrote it, how many they were
 Examples:
   megaagent files
   megaagent files --agent search
-  megaagent files 20261121-0931 --json
-
-See also: blame FILE, patch, fetch"""
+  megaagent files 20261121-0931 --json"""
 
 
 def command(seen: Seen, agent: Subtree = "", json: AsJson = False) -> int:

@@ -21,9 +21,7 @@ HELP = """What the agent was told, said and did, in order. With -f it goes on un
 Examples:
   megaagent logs boss
   megaagent logs search 20261121-0931 | less
-  megaagent logs -f search
-
-See also: show (facts), why, tree (who is there)"""
+  megaagent logs -f search"""
 
 
 def command(

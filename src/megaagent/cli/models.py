@@ -22,9 +22,7 @@ Examples:
   megaagent models --settings mine.toml --check --json
 
 Without a model it lists the providers, and for which of them a key is there. With --check each model is asked once,
-with the rules and tools of a run, which costs about a cent; the exit code is 2 when one cannot be used.
-
-See also: doctor, run"""
+with the rules and tools of a run, which costs about a cent; the exit code is 2 when one cannot be used."""
 
 
 def command(

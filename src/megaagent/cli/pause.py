@@ -10,9 +10,7 @@ HELP = """Calls in flight come home and their answers are kept; no new step begi
 Examples:
   megaagent pause
   megaagent pause 20261121-0931 --reason "lunch"
-  megaagent pause --agent search
-
-See also: unpause, stop, budget"""
+  megaagent pause --agent search"""
 
 
 def command(seen: Seen, agent: Subtree = "", reason: Reason = "") -> int:

@@ -22,9 +22,7 @@ with ~. AGE is the time since the run, or the fork, began.
 Examples:
   megaagent ps
   megaagent ps --json | jq -r '.runs[] | select(.live) | .id'
-  megaagent ps --host http://127.0.0.1:8642
-
-See also: top, tree, resume"""
+  megaagent ps --host http://127.0.0.1:8642"""
 
 
 def command(place: Place, json: AsJson = False) -> int:

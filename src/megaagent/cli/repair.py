@@ -5,8 +5,9 @@ from __future__ import annotations
 from megaagent.cli.options import Chosen
 
 HELP = """\b
-Example:
-  megaagent repair
+Examples:
+  megaagent repair 20261121-0931
+  megaagent resume                      # go on with what was saved
 
 \b
 The damaged run is only read. Beside it a new one is made of the rows before

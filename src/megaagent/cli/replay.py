@@ -5,8 +5,9 @@ from __future__ import annotations
 from megaagent.cli.options import Chosen
 
 HELP = """\b
-Example:
+Examples:
   megaagent replay
+  megaagent replay 20261121-0931
 
 \b
 No model is asked. It proves that

@@ -14,9 +14,7 @@ HELP = """The message reaches the agent before its next step, and wakes one that
 Examples:
   megaagent send boss "Please write the README in German as well."
   megaagent send search "Depth 3 is enough." 20261121-0931
-  megaagent send boss "Hurry." --host http://127.0.0.1:8642
-
-See also: answer, stop, tree (who is there)"""
+  megaagent send boss "Hurry." --host http://127.0.0.1:8642"""
 
 
 def command(

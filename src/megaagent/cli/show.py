@@ -20,9 +20,7 @@ Examples:
   megaagent show
   megaagent show -f
   megaagent show --agent boss --limit 20
-  megaagent show --kind FileCommitted --json | head
-
-See also: logs (one agent's conversation), export (all facts), fork --at N"""
+  megaagent show --kind FileCommitted --json | head"""
 
 
 def command(

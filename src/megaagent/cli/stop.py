@@ -14,8 +14,7 @@ Examples:
   megaagent stop
   megaagent stop 20261121-0931
   megaagent stop --agent search --reason "not needed any more"
-
-See also: pause, resume"""
+"""
 
 
 def command(seen: Seen, agent: Subtree = "", reason: Reason = "") -> int:

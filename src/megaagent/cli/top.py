@@ -28,9 +28,7 @@ Examples:
   megaagent top --sort state
   megaagent top --agent search --every 5
   megaagent top --once | head -20
-  megaagent top --json | jq '.agents[0]'
-
-See also: tree, cost, why AGENT"""
+  megaagent top --json | jq '.agents[0]'"""
 
 KEYS: Final = {
     "s": "spend",

@@ -10,9 +10,7 @@ HELP = """The whole organization, unfolded: each agent with what it did last or 
 Examples:
   megaagent tree
   megaagent tree 20261121-0931 | less
-  megaagent tree --json | jq '.agents[] | select(.stand == "waiting") | .id'
-
-See also: top (live), why AGENT, logs AGENT"""
+  megaagent tree --json | jq '.agents[] | select(.stand == "waiting") | .id'"""
 
 
 def command(seen: Seen, json: AsJson = False) -> int:

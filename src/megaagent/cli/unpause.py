@@ -10,9 +10,7 @@ HELP = """A run whose process has ended is resumed instead: megaagent resume
 Examples:
   megaagent unpause
   megaagent unpause 20261121-0931
-  megaagent unpause --agent search
-
-See also: pause, resume"""
+  megaagent unpause --agent search"""
 
 
 def command(seen: Seen, agent: Subtree = "") -> int:

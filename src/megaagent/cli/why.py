@@ -14,9 +14,7 @@ person can do about it.
 Examples:
   megaagent why boss
   megaagent why search 20261121-0931
-  megaagent why search --json
-
-See also: tree, logs, send"""
+  megaagent why search --json"""
 
 # What a person can do, by how the last of the chain stands; {0} is its name, {1} names the run, {2} is the subject.
 ADVICE: Final[dict[str, tuple[str, ...]]] = {
