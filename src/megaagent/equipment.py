@@ -43,10 +43,19 @@ class Equipment:
         tools: all of them.
         pins: facts on the servers that are new to the run.
         secrets: those of the environment and of the servers.
+        notes: what a person should know of them.
     """
 
-    def __init__(self, tools: Sequence[Tool], servers: Sequence[Server], pins: Sequence[Fact], secrets: Secrets):
+    def __init__(
+        self,
+        tools: Sequence[Tool],
+        servers: Sequence[Server],
+        pins: Sequence[Fact],
+        secrets: Secrets,
+        notes: Sequence[str],
+    ):
         self.tools = tools
+        self.notes = notes
         self.pins = pins
         self.secrets = secrets
         self._servers = servers
@@ -104,6 +113,7 @@ async def equipped(
     async with AsyncExitStack() as stack:
         servers: list[Server] = []
         facts: list[Fact] = []
+        notes: list[str] = []
         if settings.tools.mcp:
             servers, secrets = await _begun(stack, settings.tools.mcp, environ, secrets, pins or {})
             from megaagent.tools.mcp.results import problem_with
@@ -111,11 +121,15 @@ async def equipped(
             from megaagent.tools.mcp.tools import ServerTool
 
             for server in servers:
-                tools += [ServerTool(server, offer) for offer in server.offers if not problem_with(offer)]
+                problems = {offer.name: problem_with(offer) for offer in server.offers}
+                fit = [ServerTool(server, offer) for offer in server.offers if not problems[offer.name]]
+                tools += fit
+                notes.append(f"the MCP server {server.config.name} offers {len(fit)} tools")
+                notes += [f"its tool {name!r} is left out: {why}" for name, why in problems.items() if why]
                 if server.config.name not in (pins or {}):
                     facts.append(Fact(ENGINE, 0, pinned(server.config.name, server.offers)))
         check(settings.tools, toolbox(tools).names)
-        outfit = Equipment(tools, servers, facts, secrets)
+        outfit = Equipment(tools, servers, facts, secrets, notes)
         stack.push_async_callback(outfit.close)
         yield outfit
 

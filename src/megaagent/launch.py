@@ -230,7 +230,7 @@ async def enter(
         await server.start()
     stack.push_async_callback(server.close)
     how = f"programs run in: {runtime.level}" if found.sandbox else "programs are refused: no sandbox holds here"
-    notes = [how, *(found.notes if found.sandbox is None else ()), *_source_notes(workspace)]
+    notes = [how, *(found.notes if found.sandbox is None else ()), *_source_notes(workspace), *outfit.notes]
     follower = _followed(folder, settings, 0 if state is None else state.position)
     if follower is not None:
         stack.push_async_callback(asyncio.to_thread, follower.close)

@@ -166,6 +166,31 @@ async def test_a_server_that_hangs_is_begun_again():
         assert watched.positions == ["down", "up"]
 
 
+async def test_many_calls_at_once_find_one_death_and_one_new_beginning():
+    async with begun(raw("good", seconds=10.0)) as watched:
+        calls = [watched.call("sleep", text="0.5"), watched.call("die", text="")]
+        calls += [watched.call("echo", text=str(n)) for n in range(20)]
+        first, died, *rest = await asyncio.gather(*calls)
+        assert first == "0.5" and "ended during this call" in died
+        assert all("ended during this call" in answer for answer in rest)
+        again = await asyncio.gather(*(watched.call("echo", text=str(n)) for n in range(20)))
+        assert again == [str(n) for n in range(20)]
+        assert watched.positions == ["down", "up"]
+
+
+async def test_a_server_that_cannot_be_begun_again_is_refused_at_once_for_a_while(tmp_path: Path):
+    about = tmp_path / "about.txt"
+    about.write_text("here")
+    async with begun(raw("good", str(about), start_seconds=5.0)) as watched:
+        await watched.call("die", text="")
+        about.unlink()  # from now on it cannot list its tools
+        answers = [await watched.call("echo", text="x") for _ in range(4)]
+        assert all(
+            answer.startswith("Error: nothing was done: the MCP server raw is out of order") for answer in answers
+        )
+        assert "is tried next in" in answers[-1]
+
+
 async def test_floods_and_lies_hurt_only_the_server():
     async with begun(raw("good", output=1_000, seconds=6.0)) as watched:
         assert await watched.call("lines", text="500") == "500"
