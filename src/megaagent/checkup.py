@@ -11,9 +11,10 @@ from typing import Final, Literal, get_args
 
 from megaagent.agent.prompts import Prompts
 from megaagent.choice import SCENARIOS, all_names, price_of, shares_address, tier_names
-from megaagent.errors import ConfigurationError, Fault, ModelError
+from megaagent.errors import ConfigurationError, ModelError
 from megaagent.events import Struct, Tier, Usage
 from megaagent.models import PROVIDERS, endpoint_of, open_model, parse_model
+from megaagent.models.advice import advice
 from megaagent.models.contract import ChatMessage, Model, ModelRequest, ModelResponse
 from megaagent.models.prices import cost_of
 from megaagent.settings import Settings
@@ -136,7 +137,7 @@ async def ask(name: str, settings: Settings, environ: Mapping[str, str]) -> Aske
     try:
         response = await model.complete(request)
     except ModelError as error:
-        return Asked(name, "fail" if error.fault in _NO_USE else "warn", advice(name, error), _since(began))
+        return Asked(name, "fail" if error.fault in _NO_USE else "warn", advice(error, _key(name)), _since(began))
     finally:
         with suppress(Exception):
             await model.close()
@@ -145,6 +146,10 @@ async def ask(name: str, settings: Settings, environ: Mapping[str, str]) -> Aske
         told = "a script answers; no model was asked"
     cost = cost_of(response.usage, name, price_of(name, settings))
     return Asked(name, status, told, _since(began), response.model, response.usage, cost)
+
+
+def _key(name: str) -> str:
+    return PROVIDERS[parse_model(name)[0]].key_variable or "the key"
 
 
 def _since(began: float) -> float:
@@ -167,25 +172,3 @@ def _judged(response: ModelResponse) -> tuple[Literal["ok", "warn", "fail"], str
 _NO_USE: Final = frozenset(
     {"connection", "unauthorized", "no_money", "not_found", "bad_request", "context_overflow", "broken"}
 )
-
-_ADVICE: Final[dict[Fault, str]] = {
-    "connection": "nothing answers there: is the server running, and is the address right?",
-    "timeout": "no answer in time: is it loading the model, or overloaded?",
-    "rate_limit": "the key is accepted, but it is at its rate limit now",
-    "overloaded": "the provider is in trouble now: try again later, or name a --fallback",
-    "no_money": "the account is out of credit or quota: see the provider's billing page",
-    "unauthorized": "the key is not accepted: set {key} anew",
-    "not_found": "no such model, or not at this address: check the name after the colon, and --base-url",
-    "bad_request": "it refuses the request as it stands",
-    "context_overflow": "its context is too small for a run's rules and tools: take a model with more, or give it more",
-    "refused": "it declined to answer a harmless question",
-    "broken": "what answers there does not speak this protocol: check --base-url, and the provider before the colon",
-    "empty": "it answered with nothing",
-}
-
-
-def advice(name: str, error: ModelError) -> str:
-    """What a person should do about the failure, and what was seen."""
-    variable = PROVIDERS[parse_model(name)[0]].key_variable
-    what = _ADVICE[error.fault].format(key=variable or "the key")
-    return f"{what} ({error.detail})"

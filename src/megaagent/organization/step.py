@@ -12,6 +12,7 @@ from megaagent import events as ev
 from megaagent.agent.conversation import CORRECTION
 from megaagent.errors import ModelError, ToolError
 from megaagent.events import ENGINE, AgentId, Fact, ToolCall, name_of, storable, superior_of
+from megaagent.models.advice import advice
 from megaagent.organization.approvals import Approvals
 from megaagent.organization.budget import Exhausted
 from megaagent.organization.contexts import Contexts
@@ -120,7 +121,7 @@ class Steps:
         except ModelError as later:  # of the summary
             error = later
         if error.fault in NEEDS_PERSON or error.needs_person:
-            reason = storable(f"{error.fault}: {error.detail}")
+            reason = storable(f"{error.fault}: {advice(error)}")
             async with self._pausing:
                 if self._state.run.paused is None:  # recorded before the step is over, so that no further one begins
                     await self._append([Fact(ENGINE, 0, ev.RunPaused(reason))], ())

@@ -118,6 +118,7 @@ class Voices:
         self._counted: tuple[tuple[ToolSpec, ...], int] = ((), 0)  # all agents send the same tools
         self._background: set[asyncio.Task[object]] = set()
         self._missing: set[str] = set()  # adapters whose model the provider does not know, while others can be asked
+        self._heard: set[str] = set()  # adapters that have answered
         self._windows: dict[str, int] = {}  # of adapters that have cut a prompt, the tokens that they have read
         self.at_the_gate: set[AgentId] = set()  # whose call waits to begin: nothing of it is recorded yet, or paid for
         self._parked: set[asyncio.Task[object]] = set()  # the tasks of those
@@ -208,7 +209,8 @@ class Voices:
             if following is None or error.fault not in _ELSEWHERE:
                 breaker = self._breakers[asking.voice.adapter]
                 out_of_order = error.fault in _ENDPOINT and breaker.position != "closed"
-                error.needs_person = error.needs_person or error.fault == "rate_limit" or out_of_order
+                helpless = error.fault == "rate_limit" or out_of_order or self._of_no_use(asking, error)
+                error.needs_person = error.needs_person or helpless
                 await self._fail(asking, error)
                 raise
             return await self._elsewhere(asking, following, error)
@@ -220,7 +222,14 @@ class Voices:
             raise late from error
         return await self._take(asking, response)
 
+    def _of_no_use(self, asking: _Asking, error: ModelError) -> bool:
+        """Whether no agent could be answered: what answers is no model that can be used here, as far as one can see."""
+        if error.fault == "context_overflow":  # with nothing of the conversation that could be summarized
+            return all(message.role != "assistant" for message in asking.question.prompt.messages)
+        return error.fault in ("broken", "bad_request") and asking.voice.adapter not in self._heard
+
     async def _take(self, asking: _Asking, response: ModelResponse) -> ev.ModelAnswered:
+        self._heard.add(asking.voice.adapter)
         if response.prompt_cut:
             self._windows[asking.voice.adapter] = response.usage.prompt
         answer = ev.ModelAnswered(
