@@ -353,6 +353,24 @@ export function chart(box, app) {
   // An arrow from each who waits to whom it waits for; of those that are drawn as one, how many says the width.
   function drawWaits(context, palette) {
     if (!state.waits) return;
+    if (state.arrowsOf !== state.waits || state.arrowsIn !== state.built) {
+      state.arrows = arrows();
+      state.arrowsOf = state.waits;
+      state.arrowsIn = state.built;
+    }
+    const crowded = state.arrows.length > 150;
+    for (const { a, b, kind, count } of state.arrows) {
+      context.strokeStyle = context.fillStyle = palette.stands[kind === "review" ? HANDED : WAITING];
+      context.globalAlpha = crowded ? 0.55 : 0.95;
+      context.lineWidth = Math.min(5, 1 + Math.log2(count));
+      arc(context, a, b, true);
+    }
+    context.globalAlpha = 1;
+    context.lineWidth = 1;
+  }
+
+  // What is drawn as one arrow: from and to the groups that are shown, the thickest ones first.
+  function arrows() {
     const pairs = new Map();
     for (const [from, to, kind] of state.waits) {
       if (from >= model.rows.length || to >= model.rows.length) continue;
@@ -363,16 +381,7 @@ export function chart(box, app) {
       if (known) known.count += 1;
       else pairs.set(id, { a, b, kind, count: 1 });
     }
-    const sorted = [...pairs.values()].sort((one, other) => other.count - one.count).slice(0, WAITS);
-    const crowded = sorted.length > 150;
-    for (const { a, b, kind, count } of sorted) {
-      context.strokeStyle = context.fillStyle = palette.stands[kind === "review" ? HANDED : WAITING];
-      context.globalAlpha = crowded ? 0.55 : 0.95;
-      context.lineWidth = Math.min(5, 1 + Math.log2(count));
-      arc(context, a, b, true);
-    }
-    context.globalAlpha = 1;
-    context.lineWidth = 1;
+    return [...pairs.values()].sort((one, other) => other.count - one.count).slice(0, WAITS);
   }
 
   function arc(context, a, b, arrow = false) {
