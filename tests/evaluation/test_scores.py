@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.evaluation.samples import HUMANEVAL, lines, written
+from tests.evaluation.samples import GSM8K, HUMANEVAL, lines, written
 
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation import BENCHMARKS, benchmark
@@ -83,6 +83,13 @@ def test_answers_are_found_by_question_or_by_their_order(tmp_path: Path) -> None
     assert [(p.id, p.text) for p in ordered.predictions] == [("0", "#### 0"), ("1", "#### 1"), ("2", "#### 2")]
     with pytest.raises(ConfigurationError, match="does not say which item"):
         found(tmp_path, "gsm8k", [{"answer": "#### 7"}])
+
+
+def test_the_right_answer_of_the_data_is_not_taken_for_a_prediction(tmp_path: Path) -> None:
+    rows = [row | {"completion": "#### 0"} for row in GSM8K]
+    seen = found(tmp_path, "gsm8k", rows)
+    assert [p.text for p in seen.predictions] == ["#### 0"] * 3
+    assert seen.sources == ("completion",)
 
 
 def test_a_folder_has_one_file_for_each_item(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def evaluate_and_show(asked: Asked, file: Path | None, given: Sequence[str], cha
 
 
 def _wish(asked: Asked, file: Path | None, given: Sequence[str], changes: Mapping[str, Any]) -> Wish:
-    from megaagent.choice import is_simulated
+    from megaagent.choice import check_price, is_simulated
     from megaagent.evaluation import benchmark
     from megaagent.evaluation.arms import chosen_arms
     from megaagent.evaluation.data import load
@@ -92,6 +92,10 @@ def _wish(asked: Asked, file: Path | None, given: Sequence[str], changes: Mappin
             "no model is named: --model openai:NAME, with OPENAI_API_KEY set; or rehearse with one that knows the "
             "answers: --model sim:answers-70"
         )
+    try:
+        check_price(settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(str(error).replace("--max-tokens", "--item-tokens")) from error
     items = load(chosen, asked.data)
     folder = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{asked.name}-{name}")
     into = asked.into or Path(EVALS) / folder

@@ -66,7 +66,8 @@ def lines_of(benchmark: Benchmark, found: Found, summary: Summary, marked: Seque
     """The figures, then what was wrong with predictions."""
     yield f"{benchmark.title}: {summary.score:.1%} of {plural(summary.items, 'item')}"
     yield f"  95 % interval   {summary.low:.1%} to {summary.high:.1%}"
-    yield f"  predictions     {len(marked):,} scored, {summary.passed:,} passed"
+    sources = ", ".join(found.sources)
+    yield f"  predictions     {len(marked):,} scored, {summary.passed:,} passed; read from: {sources}"
     for k, share in summary.pass_at.items():
         yield f"  pass@{k:<10} {share:.1%}"
     for part, (passed, total) in summary.parts.items():

@@ -32,7 +32,8 @@ class CompetitionMath(Public):
     title = "MATH"
     source = Source("EleutherAI/hendrycks_math", _SUBJECTS, "test", "MIT")
     samples = False
-    fields = ("answer", "prediction", "response", "completion", "output", "solution")
+    # The last two are the right answer in the data set itself, whose rows predictions may have been written into.
+    fields = ("prediction", "completion", "response", "output", "generation", "answer", "solution")
     scenario = None
     panel = ()
     settings: Mapping[str, Any] = ITEM

@@ -22,7 +22,8 @@ class Gsm8k(Public):
     title = "GSM8K"
     source = Source("openai/gsm8k", ("main",), "test", "MIT")
     samples = False
-    fields = ("answer", "prediction", "response", "completion", "output", "solution")
+    # The last two are the right answer in the data set itself, whose rows predictions may have been written into.
+    fields = ("prediction", "completion", "response", "output", "generation", "answer", "solution")
     scenario = None
     panel = ()
     settings: Mapping[str, Any] = ITEM

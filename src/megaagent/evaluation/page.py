@@ -17,7 +17,8 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .7rem; border-bottom: 1px solid #ddd; vertical-align: top; }
-th { font-weight: 600; } th:first-child, td:first-child, .left { text-align: left; }
+th { font-weight: 600; }
+td:not(.left):not(:first-child) { white-space: nowrap; } th:first-child, td:first-child, .left { text-align: left; }
 .paper td { color: #5b4a00; background: #fff9e3; }
 .sim { background: #fde8e8; border: 1px solid #e8a0a0; padding: .5rem .8rem; border-radius: 4px; }
 .bad { color: #9c1c1c; } .note { color: #555; }
@@ -123,7 +124,7 @@ def _items(rows: Sequence[Row]) -> Iterator[str]:
         outcome = "passed" if row.passed else row.why or "failed"
         figures = (f"{row.tokens:,}", f"${row.cost:.4f}", f"{row.seconds:,.1f} s", str(row.agents), str(row.steps))
         table.append(("" if row.passed else "bad", (row.id, row.arm, outcome[:300], row.status, *figures, row.run)))
-    heads = ("item", "arm", "outcome", "run ended", "tokens", "money", "time", "agents", "steps", "journal in")
+    heads = ("item", "arm", "outcome", "ended", "tokens", "money", "time", "agents", "steps", "journal in")
     yield from _table(heads, table, left=4)
     if len(rows) > _MOST:
         yield f'<p class="note">and {len(rows) - _MOST:,} more in results.jsonl</p>'

@@ -29,12 +29,14 @@ class Found(Struct, frozen=True):
         rejected: what could not be used, each with place and reason.
         missing: ids of items without any prediction.
         doubled: ids with more predictions than count.
+        sources: the fields, or kinds of files, that answers were read from.
     """
 
     predictions: tuple[Prediction, ...]
     rejected: tuple[str, ...]
     missing: tuple[str, ...]
     doubled: tuple[str, ...]
+    sources: tuple[str, ...] = ()
 
 
 def read_predictions(benchmark: Benchmark, items: Sequence[Item], path: Path) -> Found:
@@ -61,6 +63,7 @@ class _Reading:
         self._predictions: list[Prediction] = []
         self._nameless: list[tuple[str, Prediction]] = []
         self._rejected: list[str] = []
+        self._sources: dict[str, None] = {}
 
     # -- where they are -----------------------------------------------------------------------------------------------
 
@@ -91,6 +94,7 @@ class _Reading:
             if isinstance(row, dict):
                 self._row({"task_id": _stem(place), **cast(dict[str, Any], row)}, place)
                 return
+        self._sources["whole files"] = None
         self._add(_stem(place), Prediction("", text, whole=True), place)
 
     def file(self, path: Path) -> None:
@@ -139,6 +143,7 @@ class _Reading:
         if not isinstance(value, str) and not (field == "plan" or isinstance(value, int | float)):
             self._rejected.append(f"{place}: {field} is no text")
             return
+        self._sources[field] = None
         prediction = Prediction("", text, whole=field in WHOLE)
         id = next((row[name] for name in IDS if name in row), None)
         if id is None:
@@ -180,6 +185,7 @@ class _Reading:
             tuple(self._rejected),
             tuple(item.id for item in self._items if item.id not in counts),
             tuple(id for id, count in counts.items() if count > usual),
+            tuple(self._sources),
         )
 
 
