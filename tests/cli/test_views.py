@@ -273,3 +273,20 @@ def test_numbers():
     ]
     assert [duration(s) for s in (0, 59.9, 61, 3720, 90_000)] == ["0s", "59s", "1m01s", "1h02m", "1d01h"]
     assert [money(x) for x in (0, 0.00123, 12.5)] == ["$0.00", "$0.0012", "$12.50"]
+
+
+def test_what_waits_for_approval_is_shown_with_its_effect_until_it_is_answered():
+    effect = ("runs in the sandbox: rm -rf \x1b[2Jbuild",)
+    history = History()
+    for number in range(3):
+        history.add("boss", ev.ApprovalAsked(f"boss#{number}.0", "run_command", "{}", effect))
+    panorama = Panorama()
+    for record in history.records:
+        panorama.take_in(record)
+    lines = "\n".join(line.plain for line in frame(panorama, 1010.0, 100, 40, UNICODE))
+    assert lines.count("boss waits for your approval of run_command: runs in the sandbox: rm -rf [2Jbuild") == 2
+    assert "megaagent approve 'boss#0.0' (or refuse)" in lines and "and 1 more wait for approval" in lines
+    history.add("boss", *(ev.ApprovalAnswered(f"boss#{number}.0", "refuse") for number in range(3)))
+    for record in history.records:
+        panorama.take_in(record)
+    assert "approval" not in "\n".join(line.plain for line in frame(panorama, 1010.0, 100, 40, UNICODE))
