@@ -53,9 +53,10 @@ class Here:
     def organization(self, after: int = 0) -> Organization:
         from megaagent.readings.overview import STANDS
 
+        live = self.standing() is not None  # asked first: a run that ends meanwhile is not taken for one cut off
         delta = self._read_on().overview.delta(after)
         rows = [AgentRow(*row) for row in delta.rows]
-        return Organization(delta.position, delta.header, rows, list(STANDS), self.standing() is not None)
+        return Organization(delta.position, delta.header, rows, list(STANDS), live)
 
     def agent(self, name: str) -> dict[str, Any]:
         from megaagent.readings import people

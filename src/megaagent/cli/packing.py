@@ -111,9 +111,15 @@ def packed_whole(folder: RunFolder, output: Path) -> None:
         except sqlite3.Error as error:
             raise RunError(f"{folder.journal} cannot be copied: {error}; see megaagent check-journal") from error
         archive.add(copy, f"{folder.id}/{JOURNAL}")
-        for path in (folder.workspace, folder.deliverable, folder.report):
-            if path.exists():
-                archive.add(path, f"{folder.id}/{path.name}")
+        try:
+            for path in (folder.workspace, folder.deliverable, folder.report):
+                if path.exists():
+                    archive.add(path, f"{folder.id}/{path.name}")
+        except OSError as error:
+            why = error.strerror or error
+            raise RunError(
+                f"{folder.workspace} changed while it was packed ({why}): try again, or pause the run"
+            ) from error
 
 
 def _add(archive: tarfile.TarFile, name: str, file: IO[bytes]) -> None:

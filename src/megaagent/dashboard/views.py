@@ -16,7 +16,7 @@ from megaagent.dashboard.stream import stream_changes, stream_facts
 from megaagent.events import BOSS
 from megaagent.readings import about, files, lanes, pages, people
 from megaagent.readings.fold import Readings
-from megaagent.readings.overview import COLUMNS, STANDS
+from megaagent.readings.overview import COLUMNS, STANDS, Delta
 from megaagent.readings.summary import standing
 
 T = TypeVar("T")
@@ -65,8 +65,13 @@ class Views:
     async def _organization(self, request: web.Request) -> web.StreamResponse:
         follower = self._pool.follower(request)
         after = number(request.query.get("after")) or 0
-        delta = await follower.ask(lambda it: it.overview.delta(after))
-        live = await standing(follower.folder) is not None
+        live = await standing(follower.folder) is not None  # asked first: a run that ends meanwhile was not cut off
+
+        def read(it: Readings) -> Delta:
+            it.take_in_more()
+            return it.overview.delta(after)
+
+        delta = await follower.ask(read)
         head = {
             "columns": COLUMNS,
             "stands": STANDS,
