@@ -76,3 +76,21 @@ def test_a_missing_file_and_a_name_given_twice_are_told(tmp_path: Path):
     files = [written(tmp_path, {"a": {"command": "x"}}, name) for name in ("1.json", "2.json")]
     with pytest.raises(ConfigurationError, match="'a' is given twice"):
         read_servers(files, {})
+
+
+def test_keys_are_known_wherever_they_stand(tmp_path: Path):
+    entry = {
+        "command": "serve",
+        "args": [
+            "--port",
+            "80",
+            "--api-key",
+            "key-in-arguments-1",
+            "--token=key-in-arguments-2",
+            "https://u:pw-in-url@h/",
+        ],
+        "env": {"DB_PASSWORD": "key-in-environment", "MODE": "ordinary-words-here"},
+    }
+    [server] = read_servers([written(tmp_path, {"a": entry})], {})
+    assert {"key-in-arguments-1", "key-in-arguments-2", "pw-in-url", "key-in-environment"} <= set(server.secrets)
+    assert not {"80", "ordinary-words-here"} & set(server.secrets)

@@ -20,6 +20,7 @@ NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_-]{0,31}$")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _STDIO = ("", "stdio", "local")
 _HTTP = ("", "http", "https", "streamable-http", "streamable_http", "streamableHttp", "remote")
+_KEY_OPTION = re.compile(r"(?i)--?[\w-]*(?:key|token|secret|passw)[\w-]*(?:=(.*))?$")
 _HARMLESS = ("accept", "content-type", "user-agent")  # headers whose values are no secrets
 
 
@@ -59,6 +60,9 @@ class ServerConfig(msgspec.Struct, frozen=True):
         """What of it must not be recorded: keys for the server and passwords in addresses."""
         for value in (*self.env.values(), self.url or "", *self.args):
             yield from passwords_in(value)
+        for option, following in zip(self.args, (*self.args[1:], ""), strict=False):
+            if found := _KEY_OPTION.match(option):
+                yield found[1] or following
         for name, value in self.env.items():
             if not value.startswith("/") and "://" not in value:
                 yield value if re.search(r"(?i)key|token|secret|passw|credential|auth|pat$|dsn", name) else ""
