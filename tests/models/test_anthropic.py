@@ -19,13 +19,16 @@ from hypothesis import strategies as st
 from megaagent.errors import ModelError
 from megaagent.events import ToolCall, Usage
 from megaagent.models.anthropic import AnthropicModel
+from megaagent.models.blocks import Document, MessageReading
 from megaagent.models.claude import family_of
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
+from megaagent.models.faults import Secrets
 from megaagent.models.limits import Allowance, Limits
 from megaagent.models.messages import MessagesEncoder
 from megaagent.models.network import NetworkSettings
 from megaagent.models.served_rules import Body, check
 from megaagent.models.server import SimServer
+from megaagent.models.sse import EventStream
 
 KEY = "local-very-secret-0123456789"
 TOOLS = (
@@ -221,6 +224,11 @@ async def test_thoughts_go_back_unchanged_under_an_unchanged_beginning(stream: b
             assert "signature" in answer.echo
             result = ChatMessage("tool", f"seen {step}", call_id=answer.calls[0].id)
             kept += [as_kept(answer), result]
+    blocks = [each for turn in body_of(ask(*kept))["messages"] for each in turn["content"]]
+    assert [each["type"] for each in blocks].count("thinking") == 5
+    assert [each["text"] for each in blocks if "<status>" in each.get("text", "")] == [
+        f"<status>{step}</status>" for step in range(5)
+    ]
 
 
 async def test_after_the_beginning_was_summarized_thoughts_from_before_are_left_out():
@@ -542,3 +550,58 @@ async def test_the_official_client_understands_the_loopback_server():
             await wrong.messages.create(messages=[{"role": "user", "content": "begin"}], **options)
         await client.close()
         await wrong.close()
+
+
+# -- however it is cut ------------------------------------------------------------------------------------------------
+
+WHOLE = events(
+    start(cache_read_input_tokens=5),
+    *block(
+        0,
+        {"type": "thinking", "thinking": "", "signature": ""},
+        {"type": "thinking_delta", "thinking": "grüße"},
+        {"type": "signature_delta", "signature": "s"},
+    ),
+    *text(1, "Hel", "lo 🎈"),
+    *use(2, "", '{"te', 'xt": "hi\\u00fc"}'),
+    *end("tool_use"),
+)
+
+
+def read(data: bytes, *, cuts: Sequence[int] = ()) -> ModelResponse:
+    """The answer to a stream that comes in pieces."""
+    request = ask(USER)
+    _, sent = MessagesEncoder(stream=True).encode(request)
+    reading = MessageReading(request, Secrets(KEY), msgspec.json.Decoder(Document), sent)
+    stream, whole = EventStream(), False
+    places = [0, *sorted(cuts), len(data)]
+    for begin, stop in itertools.pairwise(places):
+        whole = max([whole, *map(reading.take, stream.feed(data[begin:stop]))])
+    whole = max([whole, *map(reading.take, stream.finish())])
+    return reading.response(whole=whole)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, len(WHOLE)), max_size=12))
+def test_a_stream_may_be_cut_into_pieces_anywhere(cuts: list[int]):
+    assert read(WHOLE, cuts=cuts) == read(WHOLE)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, len(WHOLE) - 1))
+def test_of_a_stream_that_ends_early_nothing_is_handed_on_that_is_not_whole(length: int):
+    try:
+        answer = read(WHOLE[:length])
+    except ModelError as error:
+        assert error.fault == "broken"
+        return
+    assert answer == read(WHOLE)  # only its very end was missing
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60), st.integers(0, len(WHOLE)))
+def test_whatever_is_in_a_stream_ends_as_an_answer_or_a_known_fault(noise: bytes, at: int):
+    try:
+        read(WHOLE[:at] + noise + WHOLE[at:])
+    except ModelError:
+        return

@@ -12,8 +12,9 @@ from megaagent.models.blocks import Document, MessageReading
 from megaagent.models.contract import ModelRequest
 from megaagent.models.faults import Secrets
 from megaagent.models.http import HTTPModel, usable_key
+from megaagent.models.layout import Layout
 from megaagent.models.limits import Limits
-from megaagent.models.messages import MessagesEncoder, Sent
+from megaagent.models.messages import MessagesEncoder
 from megaagent.models.network import NetworkSettings
 
 VERSION: Final = "2023-06-01"  # of the API; what comes later is compatible with it
@@ -75,10 +76,10 @@ class Messages:
         self._encoder = MessagesEncoder(stream=stream)
         self._decoder = msgspec.json.Decoder(Document)
 
-    def encode(self, request: ModelRequest) -> tuple[bytes, Sent]:
+    def encode(self, request: ModelRequest) -> tuple[bytes, Layout]:
         return self._encoder.encode(request)
 
-    def reading(self, request: ModelRequest, sent: Sent, secrets: Secrets) -> MessageReading:
+    def reading(self, request: ModelRequest, sent: Layout, secrets: Secrets) -> MessageReading:
         return MessageReading(request, secrets, self._decoder, sent)
 
     def adapt(self, error: ModelError) -> str:

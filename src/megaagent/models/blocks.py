@@ -16,7 +16,7 @@ from megaagent.models.answers import Heard, Told, count_of, read_document, respo
 from megaagent.models.claude import Echo, checked
 from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.models.faults import Secrets, error_inside
-from megaagent.models.messages import Sent
+from megaagent.models.layout import Layout
 
 _CUT: Final = frozenset({"max_tokens", "model_context_window_exceeded"})
 
@@ -104,7 +104,7 @@ class MessageReading:
     """
 
     def __init__(
-        self, request: ModelRequest, secrets: Secrets, decoder: msgspec.json.Decoder[Document], sent: Sent
+        self, request: ModelRequest, secrets: Secrets, decoder: msgspec.json.Decoder[Document], sent: Layout
     ) -> None:
         self._request = request
         self._secrets = secrets

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -25,33 +24,12 @@ from megaagent.events import storable
 from megaagent.models.answers import sendable, sendable_name
 from megaagent.models.claude import Echo, Family, checked, family_of
 from megaagent.models.contract import ChatMessage, ModelRequest, ToolSpec
+from megaagent.models.layout import Layout
 
 _CACHE_BYTES: Final = 32 << 20
 _MARK: Final = b',"cache_control":{"type":"ephemeral"}}'
 _LEAST_THOUGHT: Final = 1024  # tokens, the API's minimum
 _SHARES: Final = {"minimal": 0.05, "low": 0.125, "medium": 0.25, "high": 0.5, "xhigh": 0.7, "max": 0.8}
-
-
-class _Turn:
-    """Blocks of one role, and after which of them a mark may stand."""
-
-    def __init__(self, role: Literal["user", "assistant"]):
-        self.role = role
-        self.blocks: list[bytes] = []
-
-
-class Sent:
-    """The parts of one request, before they become its body."""
-
-    def __init__(self, head: Sequence[bytes], turns: Sequence[_Turn], tail: tuple[str, ...], thinks: bool):
-        self._head = head
-        self._turns = turns
-        self.tail = tail
-        self.thinks = thinks  # whether the answers of the open loop of calls have their thoughts with them
-
-    def digest(self) -> str:
-        """Of all that is sent, in order."""
-        return _digest(self._head, self._turns)
 
 
 class MessagesEncoder:
@@ -70,14 +48,14 @@ class MessagesEncoder:
         self._echoes = msgspec.json.Decoder(Echo)
         self.without: set[str] = set()
 
-    def encode(self, request: ModelRequest) -> tuple[bytes, Sent]:
+    def encode(self, request: ModelRequest) -> tuple[bytes, Layout]:
         family = family_of(request.model)
         tools = self._tools_of(request.tools)
         lasting = len(request.messages) if request.lasting is None else request.lasting
         system = [self._text(m.text) for m in _leading(request.messages)]
-        head = [*tools, *system]
-        turns, marks, thinks = self._turns(request, family, head, lasting)
-        tail = tuple(message.text for message in request.messages[lasting:] if message.text.strip())
+        layout = Layout([*tools, *system], self._no_result)
+        marks, thinks = self._lay_out(request, family, lasting, layout)
+        layout.tail = tuple(message.text for message in request.messages[lasting:] if message.text.strip())
         body: dict[str, Any] = {"model": request.model, "max_tokens": request.max_output}
         if system:
             body["system"] = [msgspec.Raw(_marked(block)) for block in system[:2]] + list(map(msgspec.Raw, system[2:]))
@@ -88,7 +66,7 @@ class MessagesEncoder:
                     msgspec.Raw(_marked(block) if (t, b) in marks else block) for b, block in enumerate(turn.blocks)
                 ],
             }
-            for t, turn in enumerate(turns)
+            for t, turn in enumerate(layout.turns)
         ]
         if tools:
             body["tools"] = list(map(msgspec.Raw, tools))
@@ -102,7 +80,7 @@ class MessagesEncoder:
             body["temperature"] = min(1.0, request.temperature)
         if self._stream:
             body["stream"] = True
-        return self._json.encode(body), Sent(head, turns, tail, thinks)
+        return self._json.encode(body), layout
 
     def _thinking(self, request: ModelRequest, family: Family, thinks: bool) -> dict[str, Any]:
         effort = request.effort
@@ -119,50 +97,50 @@ class MessagesEncoder:
 
     # -- messages -----------------------------------------------------------------------------------------------
 
-    def _turns(
-        self, request: ModelRequest, family: Family, head: list[bytes], lasting: int
-    ) -> tuple[list[_Turn], set[tuple[int, int]], bool]:
-        """The turns, alternating, where the marks go, and whether the thoughts of the open loop are complete."""
-        turns: list[_Turn] = []
-        ends: list[tuple[int, int]] = []  # of what lasted before each answer
+    def _lay_out(
+        self, request: ModelRequest, family: Family, lasting: int, layout: Layout
+    ) -> tuple[set[tuple[int, int]], bool]:
+        """Lay the messages out; tells where the marks go, and whether the thoughts of the open loop are complete."""
+        ends: list[tuple[int, int]] = []  # of what lasted before each answer, and of what lasts now
         thinks = True
         for number, message in enumerate(request.messages):
-            if number == lasting and turns:
-                ends.append((len(turns) - 1, len(turns[-1].blocks) - 1))
-            if message.role == "system" and not turns:
+            if number == lasting and layout.turns:
+                ends.append(layout.end)
+            if message.role == "system" and not layout.turns:
                 continue
             if message.role == "assistant":
-                if not turns:
-                    _add(turns, "user", (self._text("(the conversation began earlier)"),))
-                echo = self._echo(message, request.model)
-                whole = False
-                last = turns[-1]
-                ends.append((len(turns) - 1, len(last.blocks) - 1))
-                if echo is not None:
-                    kept = [*last.blocks]
-                    last.blocks += [self._text(text) for text in echo.tail if last.role == "user"]
-                    whole = not family.bound or _digest(head, turns) == echo.before
-                    if not whole:
-                        last.blocks = kept
-                blocks = self._answer(message, echo if whole else None)
-                _add(turns, "assistant", blocks)
-                thinks = whole or not message.calls
+                if not layout.turns:
+                    layout.say(self._text("(the conversation began earlier)"))
+                layout.complete()
+                ends.append(layout.end)
+                echo = self._echo_that_fits(message, request.model, family, layout)
+                layout.answer(self._answer(message, echo), (_an_id(call.id) for call in message.calls))
+                thinks = echo is not None or not message.calls
             elif message.role == "tool":
-                result = self._result(message)
-                open_calls = _open_calls(turns)
-                if message.call_id is None or _an_id(message.call_id) not in open_calls:
-                    _add(turns, "user", (self._text(message.text if message.text.strip() else "(nothing)"),))
-                else:
-                    _add(turns, "user", (result,), first=True)
+                if not layout.result(_an_id(message.call_id or ""), self._result(message)):
+                    layout.say(self._text(message.text if message.text.strip() else "(nothing)"))
             elif message.text.strip():
-                _add(turns, "user", (self._known(message) or self._keep(message, (self._text(message.text),))))
-        if lasting >= len(request.messages) and turns:
-            ends.append((len(turns) - 1, len(turns[-1].blocks) - 1))
-        _answer_all(turns, self._json)
-        if turns and turns[-1].role == "assistant":
-            _add(turns, "user", (self._text("Go on."),))
-        marks = {end for end in ends[-2:] if turns[end[0]].role == "user" and end[1] >= 0}
-        return turns, marks, thinks
+                layout.say((self._known(message) or self._keep(message, (self._text(message.text),)))[0])
+        if lasting >= len(request.messages) and layout.turns:
+            ends.append(layout.end)
+        layout.complete()
+        if layout.turns and layout.turns[-1].role == "assistant":
+            layout.say(self._text("Go on."))
+        return {end for end in ends[-2:] if layout.turns[end[0]].role == "user" and end[1] >= 0}, thinks
+
+    def _echo_that_fits(self, message: ChatMessage, model: str, family: Family, layout: Layout) -> Echo | None:
+        """The thoughts that can go back with the answer; what was said right before them then stands there again."""
+        echo = self._echo(message, model)
+        if echo is None:
+            return None
+        last = layout.turns[-1]
+        before = len(last.blocks)
+        if last.role == "user":
+            last.blocks += map(self._text, echo.tail)
+        if not family.bound or layout.digest() == echo.before:
+            return echo
+        del last.blocks[before:]
+        return None
 
     def _answer(self, message: ChatMessage, echo: Echo | None) -> tuple[bytes, ...]:
         if echo is None:
@@ -210,6 +188,9 @@ class MessagesEncoder:
         name = sendable_name(call.name)
         return self._json.encode({"type": "tool_use", "id": _an_id(call.id), "name": name, "input": given})
 
+    def _no_result(self, call: str) -> bytes:
+        return self._json.encode({"type": "tool_result", "tool_use_id": call, "content": "(no result)"})
+
     def _result(self, message: ChatMessage) -> bytes:
         known = self._known(message)
         if known is not None:
@@ -249,60 +230,6 @@ def _leading(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     return [message for message in messages[:end] if message.text.strip()]
 
 
-def _add(turns: list[_Turn], role: Literal["user", "assistant"], blocks: tuple[bytes, ...], *, first: bool = False):
-    """Blocks of a role, in its turn if that is the last; results of calls come before all else in a turn."""
-    if not turns or turns[-1].role != role:
-        turns.append(_Turn(role))
-    there = turns[-1].blocks
-    if first:
-        place = next((i for i, block in enumerate(there) if not _is_result(block)), len(there))
-        there[place:place] = blocks
-    else:
-        there.extend(blocks)
-
-
-def _is_result(block: bytes) -> bool:
-    return block.startswith(b'{"type":"tool_result"')
-
-
-class _Block(msgspec.Struct):
-    type: str
-    id: str = ""
-    tool_use_id: str = ""
-
-
-_BLOCKS: Final = msgspec.json.Decoder(_Block)
-
-
-def _open_calls(turns: list[_Turn]) -> set[str]:
-    """Calls of the last answer that have no result yet."""
-    after = turns[-1:] if turns and turns[-1].role == "user" else []
-    answer = turns[-1 - len(after)] if len(turns) > len(after) else None
-    calls = _ids(answer.blocks, b'{"type":"tool_use"') if answer is not None else []
-    answered = {_BLOCKS.decode(block).tool_use_id for turn in after for block in turn.blocks if _is_result(block)}
-    return set(calls) - answered
-
-
-def _ids(blocks: Iterable[bytes], start: bytes) -> list[str]:
-    return [_BLOCKS.decode(block).id for block in blocks if block.startswith(start)]
-
-
-def _answer_all(turns: list[_Turn], encoder: msgspec.json.Encoder) -> None:
-    """A result for every call in the turn after it, as the API demands."""
-    for number, turn in enumerate(list(turns)):
-        calls = _ids(turn.blocks, b'{"type":"tool_use"') if turn.role == "assistant" else []
-        if not calls:
-            continue
-        if number + 1 == len(turns):
-            turns.append(_Turn("user"))
-        after = turns[number + 1]
-        answered = {_BLOCKS.decode(block).tool_use_id for block in after.blocks if _is_result(block)}
-        missing = [id for id in calls if id not in answered]
-        after.blocks[:0] = [
-            encoder.encode({"type": "tool_result", "tool_use_id": id, "content": "(no result)"}) for id in missing
-        ]
-
-
 _NO_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -314,14 +241,3 @@ def _an_id(id: str) -> str:
 def _marked(block: bytes) -> bytes:
     """The block as one up to which the prompt is cached."""
     return block[:-1] + _MARK
-
-
-def _digest(head: Iterable[bytes], turns: Iterable[_Turn]) -> str:
-    hashed = blake2b(digest_size=16)
-    for block in head:
-        hashed.update(block + b"\n")
-    for turn in turns:
-        hashed.update(turn.role.encode() + b":\n")
-        for block in turn.blocks:
-            hashed.update(block + b"\n")
-    return hashed.hexdigest()
