@@ -26,13 +26,15 @@ pytest.importorskip("mcp", reason="the extra mcp is not installed")
 
 SERVER = Path(__file__).parent / "tools" / "raw_server.py"
 SECRET = "raw-0123456789abcdefgh"
+LITERAL = "tok-9876543210zyxwvu"  # stands in the file of servers itself
 
 
 def settings(folder: Path, how: str = "good", **more: Any) -> Settings:
     """With the raw server, whose tools are described by `about.txt`."""
     about, file = folder / "about.txt", folder / "mcp.json"
     about.write_text("harmless")
-    entry = {"command": sys.executable, "args": [str(SERVER), how, str(about)], "env": {"RAW_KEY": "${RAW_SECRET}"}}
+    env = {"RAW_KEY": "${RAW_SECRET}", "RAW_TOKEN": LITERAL}
+    entry = {"command": sys.executable, "args": [str(SERVER), how, str(about)], "env": env}
     file.write_text(json.dumps({"mcpServers": {"raw": entry}}))
     return changed(Settings(), {"tools.mcp": [str(file)], **more}, "test")
 
@@ -50,19 +52,22 @@ async def played(
 
 async def test_tools_of_a_server_are_used_pinned_and_its_key_is_nowhere(tmp_path: Path):
     def boss(me: Part) -> Playing:
-        yield say(call("raw_echo", text="hello"), call("raw_environment", text="RAW_KEY"))
+        names = ("RAW_KEY", "RAW_TOKEN")
+        yield say(call("raw_echo", text="hello"), *(call("raw_environment", text=name) for name in names))
         return " ".join(result.text for result in me.results)
 
     result = await played(tmp_path, boss, settings(tmp_path))
-    assert (result.status, result.text) == ("completed", "hello [key]")
+    assert (result.status, result.text) == ("completed", "hello [key] [key]")
     [pinned] = facts(result, ev.ToolsPinned)
     assert (pinned.server, len(pinned.digest)) == ("raw", 64) and "harmless" in pinned.offers
-    assert [begun.tool for begun in facts(result, ev.ToolBegun)] == ["raw_echo", "raw_environment"]
+    assert [begun.tool for begun in facts(result, ev.ToolBegun)] == ["raw_echo", "raw_environment", "raw_environment"]
     assert replay(RunFolder(result.folder)).problems == ()
     with closing(open_reader(result.folder / "journal.db")) as reader:
-        assert not [record for record in reader.records() if SECRET in repr(record)]
+        told = repr(list(reader.records()))
+        assert SECRET not in told and LITERAL not in told
     for path in result.folder.rglob("*"):
-        assert not path.is_file() or SECRET.encode() not in path.read_bytes()
+        data = path.read_bytes() if path.is_file() else b""
+        assert SECRET.encode() not in data and LITERAL.encode() not in data
 
 
 async def test_scopes_hold_for_tools_of_servers(tmp_path: Path):

@@ -21,7 +21,7 @@ from megaagent.redaction import Secrets
 from megaagent.settings import Settings
 from megaagent.tools import Tool, toolbox
 from megaagent.tools.loading import load, whole_names
-from megaagent.tools.rules import check
+from megaagent.tools.rules import ApprovalRule, check
 
 if TYPE_CHECKING:
     from megaagent.tools.mcp.server import Server
@@ -113,7 +113,7 @@ async def equipped(
     async with AsyncExitStack() as stack:
         servers: list[Server] = []
         facts: list[Fact] = []
-        notes: list[str] = []
+        notes = [] if settings.attended else [_unasked(rule) for rule in settings.tools.rules()]
         if settings.tools.mcp:
             servers, secrets = await _begun(stack, settings.tools.mcp, environ, secrets, pins or {})
             from megaagent.tools.mcp.results import problem_with
@@ -132,6 +132,11 @@ async def equipped(
         outfit = Equipment(tools, servers, facts, secrets, notes)
         stack.push_async_callback(outfit.close)
         yield outfit
+
+
+def _unasked(rule: ApprovalRule) -> str:
+    done = "made" if rule.unanswered == "approve" else "refused"
+    return f"nobody is attached: calls of {', '.join(rule.tools)}, which need approval, are {done} at once"
 
 
 async def _begun(
