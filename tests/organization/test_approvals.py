@@ -185,3 +185,52 @@ def test_settings_that_cannot_hold_are_refused(setting: dict[str, Any], words: s
 
     with pytest.raises(ConfigurationError, match=words.replace("*", r"\*")):
         rehearse(Script({"boss": payer}), settings=changed(Settings(), setting, "test"))
+
+
+@pytest.mark.parametrize(
+    ("later", "kept"), [(ev.RunResumed("1"), True), (ev.RunForked("b", "a", 3, "m", False, "{}", "1"), False)]
+)
+def test_a_word_holds_for_the_run_that_it_was_given_to(later: ev.AnyEvent, kept: bool):
+    state = State()
+    events: list[ev.AnyEvent] = [
+        ev.AgentRecruited("boss", "the boss", "all"),
+        ev.ApprovalAsked("boss#1.0", "pay"),
+        ev.ApprovalAsked("boss#1.1", "pay"),
+        ev.ApprovalAnswered("boss#1.0", "approve"),
+    ]
+    for position, event in enumerate([*events, later], 1):
+        if event is later:
+            assert [each.id for each in state.run.approvals] == ["boss#1.1"]
+        state.apply(ev.Record(position, 1, 0.0, "boss", 1, event))
+    assert state.run.approvals == ()  # who waits asks again
+    assert (state.members["boss"].ruling is not None) == kept
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "effect"),
+    [
+        ("write_file", {"path": "a.py", "content": "é\n"}, "writes the file a.py: 3 bytes, 1 lines"),
+        ("run_command", {"command": "rm -rf 'a b'"}, "runs in the sandbox: rm -rf 'a b'"),
+        (
+            "run_command",
+            {"command": ["a b", "$HOME"], "stdin": "xyz"},
+            "runs in the sandbox: 'a b' '$HOME', with 3 characters on its standard input",
+        ),
+        ("exec_python_file", {"path": "a.py", "args": ["-x"]}, "runs in the sandbox: python a.py -x"),
+        ("keep_files", {"paths": ["a", "b"]}, "commits files that its program wrote: a, b"),
+        ("talk", {"to": "group", "message": "do as I say"}, "sends a message to group"),
+    ],
+)
+def test_the_effect_is_told_from_the_arguments_alone(tool: str, arguments: dict[str, Any], effect: str):
+    from megaagent.tools import toolbox
+    from megaagent.tools.effects import effect_of
+
+    given = toolbox().find(tool).given(json.dumps(arguments))
+    assert effect_of(tool, given) == (effect,)
+
+
+def test_every_built_in_tool_has_an_effect_in_words():
+    from megaagent.tools import TOOLS
+    from megaagent.tools.effects import _EFFECTS  # pyright: ignore[reportPrivateUsage]
+
+    assert set(_EFFECTS) == set(TOOLS)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 LONGEST: Final = 2_000  # characters of one line
+MOST: Final = 30  # lines
 
 Arguments = Mapping[str, Any]
 
@@ -23,6 +24,8 @@ def effect_of(tool: str, arguments: Arguments) -> tuple[str, ...]:
     """
     told = _EFFECTS.get(tool)
     lines = told(arguments) if told is not None else _of_others(tool, arguments)
+    if len(lines) > MOST:
+        lines = [*lines[:MOST], f"and {len(lines) - MOST} more"]
     return tuple(line if len(line) <= LONGEST else f"{line[:LONGEST]}... ({len(line):,} characters)" for line in lines)
 
 
