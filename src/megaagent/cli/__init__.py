@@ -34,7 +34,7 @@ COMMANDS: Final = {
     "cost": "Show where the money went.",
     "export": "Write a run as an archive, or its facts as JSON lines.",
     "report": "Make a run's report: a page, Markdown, data, or a picture.",
-    "trace": "Send a run's spans and metrics to an OpenTelemetry receiver.",
+    "trace": "Send a run's spans and metrics over OpenTelemetry.",
     "replay": "Prove that a run's journal, state and files are one.",
     "check-journal": "Say whether a run's journal is as it was written.",
     "repair": "Save what can be saved of a damaged run, in a copy.",
