@@ -306,8 +306,8 @@ def citizen(me: Part, remark: Remark, it: Department, section: str) -> Playing:
         yield wait([author], "your answer to what I said")
     quoted = re.search(r'"(.*)"', letter.text)
     if letter.text.startswith("Done:") and quoted:
-        yield search_files(quoted[1])
-        there = policy_file(it.name) in me.last.text
+        yield read_file(policy_file(it.name))
+        there = quoted[1] in me.last.text
         report = f"What I asked for is {'in the policy' if there else 'not in the policy, although I was told so'}."
     else:
         report = f"I was told why not, and can follow it: {letter.text.removeprefix('Declined: ')}"
