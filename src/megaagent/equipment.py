@@ -124,7 +124,8 @@ async def equipped(
                 problems = {offer.name: problem_with(offer) for offer in server.offers}
                 fit = [ServerTool(server, offer) for offer in server.offers if not problems[offer.name]]
                 tools += fit
-                notes.append(f"the MCP server {server.config.name} offers {len(fit)} {'tool' if len(fit) == 1 else 'tools'}")
+                offered = "1 tool" if len(fit) == 1 else f"{len(fit)} tools"
+                notes.append(f"the MCP server {server.config.name} offers {offered}")
                 notes += [f"its tool {name!r} is left out: {why}" for name, why in problems.items() if why]
                 if server.config.name not in (pins or {}):
                     facts.append(Fact(ENGINE, 0, pinned(server.config.name, server.offers)))
