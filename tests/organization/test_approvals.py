@@ -94,6 +94,24 @@ def test_nobody_answers_and_the_stated_default_holds(unanswered: str, told: str)
     assert (answered.ruling, answered.by) == (unanswered, "engine")
 
 
+@pytest.mark.parametrize("whom", ["", "boss"])
+def test_no_time_runs_out_while_it_is_paused(whom: str):
+    async def person(control: Control, state: State) -> None:
+        await until_asked(state)
+        await control.pause(agent=whom)
+        await asyncio.sleep(2 * 3600)
+        seen.append(len(state.run.approvals))
+        await control.unpause(agent=whom)
+
+    seen: list[int] = []
+    rule = {"tools": ["pay"], "unanswered": "approve", "minutes": 7}
+    run = played(person, changed(Settings(), {"attended": True, "tools.approvals": [rule]}, "test"))
+    assert seen == [1] and "paid 5 to ann" in run.ending.text
+    kinds = [type(record.event) for record in run.records]
+    goes_on = ev.AgentUnpaused if whom else ev.RunUnpaused
+    assert kinds.index(goes_on) < kinds.index(ev.ApprovalAnswered) < kinds.index(ev.ToolBegun)
+
+
 @pytest.mark.parametrize("unanswered", ["refuse", "approve"])
 def test_with_nobody_there_the_default_holds_at_once_and_says_so(unanswered: str):
     run = played(settings=asking("pay", attended=False, **{"tools.unanswered": unanswered}))

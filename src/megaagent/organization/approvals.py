@@ -74,7 +74,7 @@ class Approvals:
             try:
                 work.record(asked)
                 await work.commit()
-                answer = await self._answered(asked, future, 60 * rule.minutes)
+                answer = await self._answered(work.agent, asked, future, 60 * rule.minutes)
             finally:
                 self._open.pop(asked.id, None)
             if answer.by == "person":
@@ -84,9 +84,12 @@ class Approvals:
         return answer
 
     async def _answered(
-        self, asked: ev.ApprovalAsked, future: asyncio.Future[ev.ApprovalAnswered], seconds: float
+        self, agent: AgentId, asked: ev.ApprovalAsked, future: asyncio.Future[ev.ApprovalAnswered], seconds: float
     ) -> ev.ApprovalAnswered:
         done, _ = await asyncio.wait([future], timeout=seconds)
+        while not done and self._state.paused_above(agent):
+            # Who has paused it wants nothing to happen meanwhile, least of all a call because nobody answered.
+            done, _ = await asyncio.wait([future], timeout=seconds)
         if not done and self._open.pop(asked.id, None) is not None:
             return ev.ApprovalAnswered(asked.id, asked.unanswered, NOT_IN_TIME, "engine")
         return await future  # somebody has answered, and the answer is on its way into the journal
