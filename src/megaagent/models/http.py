@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from megaagent.errors import ConfigurationError, ModelError
@@ -134,7 +135,9 @@ class HTTPModel:
                 return msgspec.structs.replace(response, repairs=(*adapted, *response.repairs)) if adapted else response
 
     async def _attempt(self, request: ModelRequest) -> ModelResponse:
-        body, sent = self._dialect.encode(request)
+        data, sent = self._dialect.encode(request)
+        body, size = _Body(data), len(data)
+        del data  # whoever waits for an answer holds it no more
         answer = self._dialect.reading(request, sent, self._secrets)
         try:
             response = await self._exchange(request, body, answer)
@@ -149,9 +152,9 @@ class HTTPModel:
             if error.maybe_paid and answer.counted:
                 error.usage = answer.usage()
             raise
-        return with_usage(request, len(body), response, counted=answer.counted)
+        return with_usage(request, size, response, counted=answer.counted)
 
-    async def _exchange(self, request: ModelRequest, body: bytes, answer: Reading) -> ModelResponse:
+    async def _exchange(self, request: ModelRequest, body: _Body, answer: Reading) -> ModelResponse:
         """Send the request and collect the answer."""
         with Patience(self._host, request.deadline, self._settings.stall) as patience:
             async with self._post(body) as reply:
@@ -170,7 +173,7 @@ class HTTPModel:
             await self._session.close()
             self._session = None
 
-    def _post(self, body: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def _post(self, body: _Body) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         # No redirects: one would take the key and the conversation to another place.
         return self._open().post(self._target, data=body, allow_redirects=False)
 
@@ -209,6 +212,29 @@ class HTTPModel:
 
     def _told(self, error: BaseException) -> str:
         return self._secrets.hide(str(error) or type(error).__name__)[:300]
+
+
+class _Body(aiohttp.payload.Payload):
+    """The body of one request, let go as soon as it is sent: of those who wait for answers there may be thousands."""
+
+    _autoclose = True  # there is nothing to close
+
+    def __init__(self, data: bytes):
+        super().__init__(None, content_type="application/json")
+        self._data: bytes | None = data
+        self._size = len(data)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self._taken().decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        data, self._data = self._taken(), None
+        await writer.write(data)
+
+    def _taken(self) -> bytes:
+        if self._data is None:
+            raise aiohttp.ClientConnectionError("the request was sent already and is not sent again by itself")
+        return self._data
 
 
 class _Pieces:
