@@ -29,6 +29,7 @@ class Run(Struct, frozen=True):
         damage: why the journal could not be read to its end; None when it could.
         settings: all of them, without secrets.
         versions: of MegaAgent, in the order in which they worked on it.
+        prices: the table of prices that costs were reckoned by, where the settings gave none.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Run(Struct, frozen=True):
     damage: str | None = None
     settings: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     versions: tuple[str, ...] = ()
+    prices: str = ""
 
 
 class Time(Struct, frozen=True):

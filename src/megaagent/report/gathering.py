@@ -166,6 +166,7 @@ def _run(gathering: Gathering, standing: str | None) -> doc.Run:
         gathering.damage,
         settings if isinstance(settings, dict) else {},  # pyright: ignore[reportUnknownArgumentType]
         tuple(gathering.versions),
+        began.prices,
     )
 
 

@@ -260,6 +260,7 @@ def settings(report: Report) -> Iterator[str]:
         ("Run", run.id),
         ("Model", run.model or "by tier"),
         ("MegaAgent", ", ".join(run.versions)),
+        *([("Prices", run.prices)] if run.prices else []),
         ("Began", moment(report.time.began)),
         ("Last fact", moment(report.time.ended)),
         ("Scenario", run.scenario or "none"),
