@@ -224,9 +224,11 @@ class Voices:
 
     def _of_no_use(self, asking: _Asking, error: ModelError) -> bool:
         """Whether no agent could be answered: what answers is no model that can be used here, as far as one can see."""
+        if asking.voice.adapter in self._heard:
+            return False
         if error.fault == "context_overflow":  # with nothing of the conversation that could be summarized
             return all(message.role != "assistant" for message in asking.question.prompt.messages)
-        return error.fault in ("broken", "bad_request") and asking.voice.adapter not in self._heard
+        return error.fault in ("broken", "bad_request")
 
     async def _take(self, asking: _Asking, response: ModelResponse) -> ev.ModelAnswered:
         self._heard.add(asking.voice.adapter)
