@@ -70,8 +70,19 @@ class Equipment:
         def ask_about(server: str, changes: list[str], then: Callable[[ev.Ruling], None]) -> None:
             told = msgspec.json.encode(changes).decode()
             effect = (f"the MCP server {server} goes on with other tools than those that it began with", *changes)
-            asked = ev.ApprovalAsked(f"mcp:{server}", f"{server}_*", told, effect, "its tools have changed")
-            self._keep(approvals.stand(asked, then))
+            # Each change has an id of its own: the word of who has read of one must not be taken for the next.
+            earlier = asked_already.get(server, ())
+            id = f"mcp:{server}:{len(earlier) + 1}" if earlier else f"mcp:{server}"
+            asked_already[server] = (*earlier, id)
+            asked = ev.ApprovalAsked(id, f"{server}_*", told, effect, "its tools have changed")
+            self._keep(ask_anew(earlier, asked, then))
+
+        async def ask_anew(earlier: Sequence[str], asked: ev.ApprovalAsked, then: Callable[[ev.Ruling], None]) -> None:
+            for id in earlier:
+                await approvals.withdraw(id, "its tools have changed again")
+            await approvals.stand(asked, then)
+
+        asked_already: dict[str, tuple[str, ...]] = {}
 
         for server in self._servers:
             server.join(tell, ask_about)

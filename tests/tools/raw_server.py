@@ -3,7 +3,7 @@
     python raw_server.py HOW [FILE]
 
 HOW: `good`, or how it begins: `dies`, `silent`, `chatty`, `double`, `endless`,
-`shapeless`. With a FILE, its tools are described by
+`shapeless`; `restless` always says that its tools have changed. With a FILE, its tools are described by
 what the file says when they are listed.
 """
 
@@ -98,6 +98,8 @@ for line in sys.stdin if HOW not in ("dies", "silent") else ():
             continue
     nonsense = asked["method"] == "tools/call" and asked["params"]["name"] == "nonsense"
     send(id=999 if nonsense else asked["id"], result=result)
+    if HOW == "restless" and asked["method"] == "tools/list":
+        send(method="notifications/tools/list_changed")
 if HOW == "dies":
     print(f"the key {os.environ.get('RAW_KEY')} is wrong", file=sys.stderr)
     sys.exit(1)

@@ -104,6 +104,13 @@ class Approvals:
         await self._append([Fact(ENGINE, 0, asked)], ())
         then((await future).ruling)
 
+    async def withdraw(self, id: str, why: str) -> None:
+        """Take back what `stand` has asked, unless there is an answer: it would be about something else now."""
+        future = self._open.pop(id, None)
+        if future is not None:
+            future.cancel()  # nobody is told
+            await self._append([Fact(ENGINE, 0, ev.ApprovalAnswered(id, "refuse", why, "engine"))], ())
+
     # -- for a person -------------------------------------------------------------------------------------------
 
     def find(self, name: str = "") -> Approval:
