@@ -47,17 +47,21 @@ def problem_with(offer: Offer) -> str:
 
 
 def differences(old: Sequence[Offer], new: Sequence[Offer]) -> list[str]:
-    """What is not as it was, in words; texts of the server's stand in quotes."""
+    """What is not as it was, in words; texts of the server's stand in quotes, as far as agents would be shown them."""
     before, after = ({offer.name: offer for offer in offers} for offers in (old, new))
     lines = [f"no longer offers {name!r}" for name in before.keys() - after.keys()]
-    lines += [f"now offers {name!r}: {after[name].description[:300]!r}" for name in after.keys() - before.keys()]
+    lines += [f"now offers {name!r}: {_shown(after[name])!r}" for name in after.keys() - before.keys()]
     for name in before.keys() & after.keys():
         was, now = before[name], after[name]
         if was.description != now.description:
-            lines.append(f"describes {name!r} as {now.description[:300]!r}, no longer as {was.description[:300]!r}")
+            lines.append(f"describes {name!r} as {_shown(now)!r}, no longer as {_shown(was)!r}")
         if was.schema != now.schema:
-            lines.append(f"takes other arguments for {name!r}")
+            lines.append(f"takes other arguments for {name!r}: {json.dumps(now.schema)[:LONGEST_SCHEMA]}")
     return sorted(lines)
+
+
+def _shown(offer: Offer) -> str:
+    return offer.description[:LONGEST_DESCRIPTION]
 
 
 def text_of(result: types.CallToolResult, most: int) -> str:
