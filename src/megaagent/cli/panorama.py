@@ -82,6 +82,7 @@ class Panorama:
         self.latest: deque[str] = deque(maxlen=LATEST)
         self.questions: dict[str, str] = {}
         self.approvals: dict[str, str] = {}
+        self._acts: dict[str, str] = {}  # what an agent goes on with once it is let, by approval
         self.max_cost: float | None = None
         self.max_tokens: int | None = None
         self.max_seconds: float | None = None
@@ -149,8 +150,14 @@ class Panorama:
             case ev.ApprovalAsked() as asked:
                 what = f"{clean(asked.tool)}: {clean('; '.join(asked.effect))}"
                 self.approvals[asked.id] = f"{name_of(record.agent)} waits for your approval of {what}"
-            case ev.ApprovalAnswered(id=id):
+                if (row := self.rows.get(record.agent)) is not None:
+                    self._acts[asked.id] = row.act
+                    self._stand(row, "busy", f"asks you to let it {clean(asked.tool)}", record.time)
+            case ev.ApprovalAnswered(id=id, ruling=ruling):
                 self.approvals.pop(id, None)
+                then = self._acts.pop(id, None)
+                if (row := self.rows.get(record.agent)) is not None and row.stand == "busy" and then is not None:
+                    row.act = then if ruling == "approve" else "may not do it"
             case _:
                 pass
 
