@@ -410,8 +410,9 @@ async def ask(path: Path, request: Request) -> Answer:
     except OSError as error:
         gone = isinstance(error, (FileNotFoundError, ConnectionRefusedError))
         why = "" if gone else f" ({error.strerror})"
+        run = path.absolute().parent.name
         raise RunError(
-            f"the run is not going on{why}; unless it is completed, go on with it: megaagent resume"
+            f"run {run} is not going on{why}; unless it is completed, go on with it: megaagent resume {run}"
         ) from error
     try:
         writer.write(msgspec.json.encode(request) + b"\n")

@@ -14,7 +14,7 @@ from megaagent.journal import open_reader
 
 FILE = b'{"path": "part.md", "text": "owned"}'
 PAUSE = b'{"do": "pause"}'
-NO_ENGINE = b"the run is not going on"  # what a change is told that was let through to this run
+NO_ENGINE = b"is not going on"  # what a change is told that was let through to this run
 Build = Callable[[Visitor], bytes]
 
 
