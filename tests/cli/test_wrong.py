@@ -20,6 +20,8 @@ MODEL = ("--model", "openai:m", "--base-url", "http://127.0.0.1:9/v1", "--price"
 WRONG: list[tuple[tuple[str, ...], str]] = [
     (("rum",), "No such command 'rum'"),
     (("run", GOAL, "--nonsense"), "No such option: --nonsense"),
+    (("report", "--format", "pdf"), "Invalid value for '--format': 'pdf' is not one of"),
+    (("export", "--redact"), "Option '--redact' requires an argument. See: megaagent export --help"),
     (("run", GOAL, "--scenario", "gobang"), "GOAL and --scenario exclude each other: give one of them"),
     (("run", "--goal-file", "x", "--scenario", "gobang"), "--goal-file and --scenario exclude each other"),
     (("run", "--scenario", "gobnag"), "there is no scenario called 'gobnag'; did you mean gobang?"),

@@ -78,7 +78,7 @@ def _guarded(arguments: Sequence[str]) -> int:
         code = _call(arguments or ["--help"])
         sys.stdout.flush()
     except _USAGE_ERROR as error:
-        complain(_usage(error))
+        complain(_usage(error, arguments[0]))
         return CONFIGURATION
     except MegaAgentError as error:
         complain(str(error))
@@ -151,7 +151,9 @@ def _listed() -> None:
     """Stands for a command that was not chosen."""
 
 
-def _usage(error: Any) -> str:
-    context = error.ctx
-    where = context.command_path if context is not None else "megaagent"
-    return f"{error.format_message().rstrip('.')}. See: {where} --help"
+def _usage(error: Any, command: str) -> str:
+    context = error.ctx  # None when an option lacks its value
+    named = f"megaagent {command}" if command in COMMANDS else "megaagent"
+    where = context.command_path if context is not None else named
+    message = error.format_message().rstrip(".").replace(": Value error, ", ": ")  # so where Pydantic is installed
+    return f"{message}. See: {where} --help"
