@@ -27,7 +27,7 @@ def test_names():
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("opnai:gpt", "did you mean openai"), ("gpt-4.1", "Known are openai"), ("openai:", "say which model")],
+    [("opnai:gpt", "did you mean openai"), ("gpt-4.1", "known are openai"), ("openai:", "say which model")],
 )
 def test_names_that_are_none(name: str, said: str):
     with pytest.raises(ConfigurationError, match=said):

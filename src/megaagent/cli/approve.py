@@ -11,8 +11,9 @@ Examples:
   megaagent approve engine --remark "but only once"
   megaagent approve gobang 'boss/engine#5.0'
 
-What waits is shown by the live view, and by: megaagent ps
-The settings tools.ask_before and tools.approvals say which calls wait."""
+The live view and "megaagent ps" show what waits. The settings
+tools.ask_before and tools.approvals, and "run --attended --ask-before TOOL",
+say which calls wait."""
 
 
 def command(place: Place, words: Words = None, remark: Remark = "") -> int:

@@ -111,7 +111,7 @@ def _tell_of_spans(sent: Sent) -> None:
     from megaagent.cli.words import clean
 
     if sent.problem:
-        lost = f"{sent.lost:,} spans and tellings of metrics" if sent.lost else "the last spans and metrics"
+        lost = f"{sent.lost:,} spans and requests with metrics" if sent.lost else "the last spans and metrics"
         print(f"{lost} were not sent: {clean(sent.problem)}", file=sys.stderr)
         print(f"the journal has them all; send them with: {program()} trace", file=sys.stderr)
 

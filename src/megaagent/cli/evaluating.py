@@ -154,7 +154,7 @@ def _table(outcome: Outcome) -> Iterator[str]:
     yield f"{'ARM':<15}{'STAGE':<10}{'CALLS':>8}{'TOKENS':>12}{'SHARE':>8}{'MONEY':>11}{'TIME':>11}"
     yield from map(_stage, stages_of(outcome.rows))
     yield ""
-    yield f"{money(outcome.spent)} spent in all"
+    yield f"{money(outcome.spent)} spent in all{' (simulated)' if outcome.plan.simulated else ''}"
     if outcome.left:
         yield f"{plural(outcome.left, 'run was', 'runs were')} not begun; raise --max-cost and call again to go on"
     for failed in outcome.failed[:10]:

@@ -146,7 +146,7 @@ def _disk(folder: Path) -> Finding:
 
 def _terminal(environ: Mapping[str, str]) -> Finding:
     if not sys.stdout.isatty():
-        return Finding("terminal", "ok", "the output is none, so a run prints lines")
+        return Finding("terminal", "ok", "the output is not a terminal, so a run prints lines")
     width, height = shutil.get_terminal_size()
     encoding = (sys.stdout.encoding or "ascii").lower()
     told = f"{width} x {height}, {encoding}, {environ.get('TERM', 'no TERM')}"

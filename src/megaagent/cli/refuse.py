@@ -9,8 +9,9 @@ HELP = """\b
 Examples:
   megaagent refuse engine --remark "Use the copy in fixtures/ instead."
 
-What waits is shown by the live view, and by: megaagent ps
-The settings tools.ask_before and tools.approvals say which calls wait."""
+The live view and "megaagent ps" show what waits. The settings
+tools.ask_before and tools.approvals, and "run --attended --ask-before TOOL",
+say which calls wait."""
 
 
 def command(place: Place, words: Words = None, remark: Remark = "") -> int:

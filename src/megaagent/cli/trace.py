@@ -58,6 +58,6 @@ def command(
         sent = send(folder, Sender(folder.id, endpoint, rest=inf), content=content)
     if sent.problem:
         total = sent.spans + sent.tellings + sent.lost
-        raise RunError(f"{sent.lost:,} of {total:,} spans and tellings of metrics were not taken: {sent.problem}")
+        raise RunError(f"{sent.lost:,} of {total:,} spans and requests with metrics were not taken: {sent.problem}")
     print(f"sent {plural(sent.spans, 'span')}, and metrics of {plural(sent.tellings, 'moment')}")
     return 0

@@ -97,7 +97,7 @@ def pad(text: str, width: int, glyphs: Glyphs) -> str:
 
 
 def terminal_width() -> int | None:
-    """Cells of a line of the terminal; None when the output is none."""
+    """Cells of a line of the terminal; None when the output is not one."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 

@@ -113,7 +113,7 @@ def parse_model(name: str) -> tuple[str, str]:
         near = get_close_matches(provider, PROVIDERS, n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise ConfigurationError(
-            f"{name!r}: unknown provider {provider!r}; {hint}Known are {', '.join(PROVIDERS)}; "
+            f"{name!r}: unknown provider {provider!r}; {hint}known are {', '.join(PROVIDERS)}; "
             "any other OpenAI-compatible server: --model openai:NAME --base-url URL"
         )
     if not colon or not model.strip():

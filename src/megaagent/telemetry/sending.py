@@ -31,7 +31,7 @@ class Sent(Struct, frozen=True):
     Attributes:
         spans: that the receiver took.
         tellings: of the metrics, that it took.
-        lost: spans and tellings that it did not take, because of `problem`.
+        lost: spans and requests with metrics that it did not take, because of `problem`.
     """
 
     spans: int
