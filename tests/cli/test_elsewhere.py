@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,11 @@ from tests.cli.test_run import GOAL, names
 from tests.cli.theatre import PATIENCE, PROGRAM, Opening, Silent, environment, piped, put_down
 
 from megaagent.cli.exits import CONFIGURATION, ENDINGS, RUN_FOLDER
+from megaagent.cli.there import Address, Dashboard, There
+from megaagent.errors import RunError
 from megaagent.models.server import SimServer
 
+FACTS = b'[{"position":7,"epoch":0,"time":1.0,"agent":"boss","step":1,"event":{"kind":"RunUnpaused"}}]'
 LINK = re.compile(r"(http://127\.0\.0\.1:\d+)/#token=([\w-]+)")
 
 
@@ -119,3 +122,39 @@ async def test_a_server_that_is_none_of_ours_is_told_nothing_more(finished: Path
     assert ended.code == RUN_FOLDER and ended.err.count("\n") == 1, ended.err
     assert len(asked) == 1 and asked[0].startswith(b"GET /api/runs ") and b"Bearer t0ken" in asked[0]
     assert json.dumps("t0ken") not in ended.err and "t0ken" not in ended.err
+
+
+@pytest.mark.parametrize(
+    "piece", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"]
+)
+async def test_an_answer_that_trickles_in_for_ever_is_broken_off(piece: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError), closing(writer):
+            while True:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        dashboard = Dashboard(Address("http", "127.0.0.1", server.sockets[0].getsockname()[1], "t0ken"), longest=0.3)
+        with pytest.raises(RunError, match="was not complete within"):
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.to_thread(dashboard.get, "/api/runs")
+
+
+async def test_facts_that_are_told_again_and_again_are_no_journal() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError), closing(writer):
+            while path := (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]:
+                body = b'{"runs":[{"id":"one"}]}' if path == b"/api/runs" else FACTS
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    def told(port: int) -> int:
+        with There.of(f"http://127.0.0.1:{port}", "t0ken", None) as there:
+            return sum(1 for _ in zip(there.records(), range(9), strict=False))
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        with pytest.raises(RunError, match="again and again"):
+            await asyncio.to_thread(told, server.sockets[0].getsockname()[1])

@@ -9,8 +9,10 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import os
+import socket
 import ssl
 import sys
+import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +30,8 @@ from megaagent.folder import pick
 if TYPE_CHECKING:
     from megaagent.control import Answer, Request
 
-PATIENCE: Final = 60.0  # seconds for one answer: a long journal is folded before the first one
+PATIENCE: Final = 60.0  # seconds of silence: a long journal is folded before the first answer
+LONGEST: Final = 600.0  # seconds for one answer, however it trickles in
 PAGE: Final = 500  # facts that are asked for at once
 MOST: Final = 256 << 20  # bytes of one answer
 
@@ -76,10 +79,15 @@ def address_of(host: str, token: str | None, environ: Mapping[str, str]) -> Addr
 
 
 class Dashboard:
-    """Asks a dashboard."""
+    """Asks a dashboard.
 
-    def __init__(self, address: Address):
+    Args:
+        longest: seconds that one answer may take.
+    """
+
+    def __init__(self, address: Address, longest: float = LONGEST):
         self.address = address
+        self._longest = longest
         self._connection: http.client.HTTPConnection | None = None
         if address.scheme == "http" and not _is_loopback(address.host):
             print(f"warning: {address.url} is not encrypted; others can read the token on its way", file=sys.stderr)
@@ -114,10 +122,11 @@ class Dashboard:
             headers["Content-Type"] = "application/json"
         try:
             connection = self._opened()
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            data = response.read(MOST)
-            status, whole = response.status, response.isclosed()
+            with _Deadline(connection, self._longest):
+                connection.request(method, path, body, headers)
+                response = connection.getresponse()
+                data = response.read(MOST)
+                status, whole = response.status, response.isclosed()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or repr(error)
@@ -139,6 +148,37 @@ class Dashboard:
             else:
                 self._connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
         return self._connection
+
+
+class _Deadline:
+    """Breaks a connection off when the block takes too long; its own time-out only ends a silence.
+
+    Raises:
+        TimeoutError: when it did.
+    """
+
+    def __init__(self, connection: http.client.HTTPConnection, seconds: float):
+        if connection.sock is None:
+            connection.connect()
+        self._socket = connection.sock
+        self._seconds = seconds
+        self._passed = False
+        self._timer = threading.Timer(seconds, self._break_off)
+        self._timer.daemon = True
+
+    def _break_off(self) -> None:
+        self._passed = True
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *raised: object) -> None:
+        self._timer.cancel()
+        if self._passed:
+            raise TimeoutError(f"its answer was not complete within {self._seconds:g} s")
 
 
 class There:
@@ -186,6 +226,8 @@ class There:
             yield from page
             if not page:
                 return
+            if page[-1].position <= after:
+                raise RunError(f"{self._dashboard.address.url} tells the same facts again and again")
             after = page[-1].position
             limit = None if limit is None else limit - len(page)
 
