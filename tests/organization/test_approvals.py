@@ -16,6 +16,7 @@ from megaagent.models.script import Part, Playing, Script, call, read_file, say,
 from megaagent.organization.state import State
 from megaagent.settings import Settings, changed
 from megaagent.testing import Rehearsal, rehearse
+from megaagent.tools.rules import ApprovalRule, rule_for
 
 Person = Callable[[Control, State], Coroutine[Any, Any, None]]
 
@@ -92,6 +93,16 @@ def test_nobody_answers_and_the_stated_default_holds(unanswered: str, told: str)
     assert run.seconds >= 7 * 60
     [answered] = run.facts(ev.ApprovalAnswered)
     assert (answered.ruling, answered.by) == (unanswered, "engine")
+
+
+def test_nobody_is_let_through_by_the_name_that_it_was_given():
+    lenient = ApprovalRule(("pay",), ("tester",), unanswered="approve")
+    strict = ApprovalRule(("*",))
+    assert rule_for([lenient, strict], "pay", "boss/ann/tester") == strict
+    assert rule_for([lenient, strict], "pay", "boss/ann") == strict
+    assert rule_for([lenient], "pay", "boss/ann/tester") == lenient
+    for_all = ApprovalRule(("pay",), unanswered="approve")  # that depends on nobody's name
+    assert rule_for([for_all, strict], "pay", "boss/ann/tester") == for_all
 
 
 @pytest.mark.parametrize("whom", ["", "ann"])

@@ -47,7 +47,8 @@ class ToolSettings(Struct, frozen=True, forbid_unknown_fields=True):
         mcp: files that name MCP servers, as `{"mcpServers": {...}}`.
         ask_before: tools, by name or pattern, before whose calls a person is asked; a short way to say `approvals`.
         unanswered, minutes: of `ask_before`, as in a rule.
-        approvals: rules; the first that fits a call holds, those of `ask_before` come last.
+        approvals: rules; the first that fits a call holds, those of `ask_before` come last. One that names agents, but
+            not the boss, cannot let through unanswered what a later one refuses.
         scopes: for tools, by name or pattern, the agents that may use them, by name, path or pattern. Nobody may use
             what its superior may not, so the boss must be among them; an empty list takes a tool from everybody.
     """
@@ -68,11 +69,19 @@ class ToolSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def rule_for(rules: Sequence[ApprovalRule], tool: str, agent: AgentId) -> ApprovalRule | None:
-    """The first rule that asks for approval of a call, if any does."""
-    for rule in rules:
-        if fits(tool, rule.tools) and any(is_meant(id, rule.agents) for id in lineage(agent)):
-            return rule
-    return None
+    """The first rule that asks for approval of a call, if any does.
+
+    A rule for some agents loosens no rule after it: who recruits chooses names, and would choose one that is let through.
+    """
+    fitting = [
+        rule for rule in rules if fits(tool, rule.tools) and any(is_meant(id, rule.agents) for id in lineage(agent))
+    ]
+    if not fitting:
+        return None
+    first = fitting[0]
+    if first.unanswered == "approve" and not is_meant(BOSS, first.agents):
+        return next((rule for rule in fitting if rule.unanswered == "refuse"), first)
+    return first
 
 
 class Scopes:
