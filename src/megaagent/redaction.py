@@ -23,7 +23,9 @@ import msgspec
 T = TypeVar("T")
 
 MARK: Final = "[key]"
-_NAMED: Final = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
+_NAMED: Final = re.compile(
+    r"(KEYS?|TOKENS?|SECRETS?|PASSWORD|PASSWD|CREDENTIALS?|_PASS|_PWD|_PAT)(_?[0-9]+)?$", re.IGNORECASE
+)
 _ZIPPED: Final = re.compile(r"H4sI[\w+/-]{12,}={0,2}", re.ASCII)  # gzip in base64
 _ZIPPED_MOST: Final = 1 << 20  # bytes that are looked at within one
 
@@ -48,7 +50,9 @@ class Secrets:
     def of(cls, environ: Mapping[str, str]) -> Secrets:
         """Those that an environment holds: by the names of its variables, and the passwords in its URLs."""
         named = (text for name, text in environ.items() if _NAMED.search(name) and not text.startswith("/"))
-        addresses = (text for name, text in environ.items() if name.upper().endswith(("_URL", "_PROXY")))
+        addresses = (
+            text for name, text in environ.items() if name.upper().endswith(("_URL", "_URI", "_DSN", "_PROXY"))
+        )
         return cls(*named, *(word for text in addresses for word in passwords_in(text)))
 
     def including(self, *values: str | None) -> Secrets:
@@ -106,10 +110,13 @@ class Secrets:
 
 
 def passwords_in(url: str) -> list[str]:
-    """What an URL says that only its owner should know: its password, and what its query names as a key."""
+    """What an URL says that only its owner should know: its password, and what its query names as a key.
+
+    A name without a password is a token in its place, as in `https://TOKEN@github.com`.
+    """
     try:
         parts = urlsplit(url.strip())
-        secret = parts.password
+        secret = parts.password or parts.username
     except ValueError:
         return []
     query = (pair.partition("=") for pair in parts.query.split("&"))
@@ -142,6 +149,9 @@ def _forms(value: str) -> Iterator[str]:
         yield json.dumps(inner)[1:-1]  # JSON within JSON
     yield repr(value)[1:-1]
     yield "".join(f"&#{byte};" for byte in data)
+    yield from ("".join(f"&#{x}{byte:02{digit}};" for byte in data) for x in "xX" for digit in "xX")
+    yield from (between.join(map(str, data)) for between in (",", ", ", " "))  # bytes as a list of numbers
+    yield "".join(f"\\{byte:03o}" for byte in data)
     for between in ("\0", "\ufffd"):  # UTF-16, before and after NUL was made storable
         yield between.join(value)
     yield from _all_base64(data)

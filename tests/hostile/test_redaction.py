@@ -39,6 +39,10 @@ ECHOES: dict[str, Callable[[str], str]] = {
     "a form": quote_plus,
     "base64 in lines": lambda secret: encodebytes(b"Authorization: Bearer " * 2 + secret.encode()).decode(),
     "a hex dump": lambda secret: secret.encode().hex(" "),
+    "a list of bytes": lambda secret: str(list(secret.encode())),
+    "a buffer in JSON": lambda secret: json.dumps({"data": list(secret.encode())}, separators=(",", ":")),
+    "octal escapes": lambda secret: "".join(f"\\{byte:03o}" for byte in secret.encode()),
+    "hexadecimal entities": lambda secret: "".join(f"&#x{byte:x};" for byte in secret.encode()),
     "a fingerprint": lambda secret: secret.encode().hex(":").upper(),
 }
 
@@ -64,6 +68,14 @@ def test_which_variables_hold_secrets():
     assert secrets.hide("abc123def456ghj /home/me/id_rsa-123456") == "abc123def456ghj /home/me/id_rsa-123456"
     assert "abc123" not in repr(secrets)
     assert passwords_in("https://u:s3cret@h/v1?api-version=1&api-key=xyz") == ["s3cret", "xyz"]
+    assert passwords_in("https://ghp_0123456789@github.com/x") == ["ghp_0123456789"]
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY_2", "TOKENS", "GITHUB_PAT", "DB_PWD", "SMTP_PASS"])
+def test_keys_are_known_by_other_names_too(name: str):
+    assert Secrets.of({name: "abc123def456ghi"}).hide("it is abc123def456ghi") == f"it is {MARK}"
+    assert not Secrets.of({"PWD": "/home/me/a1", "COMPASS": "abc123def456ghi", "MONKEY_NAME": "abc123def456ghi"})
+    assert Secrets.of({"SENTRY_DSN": "https://abc123def456ghi@sentry.example/5"})
 
 
 def test_in_a_fact_only_what_holds_a_secret_is_made_anew():

@@ -71,7 +71,8 @@ class ToolSettings(Struct, frozen=True, forbid_unknown_fields=True):
 def rule_for(rules: Sequence[ApprovalRule], tool: str, agent: AgentId) -> ApprovalRule | None:
     """The first rule that asks for approval of a call, if any does.
 
-    A rule for some agents loosens no rule after it: who recruits chooses names, and would choose one that is let through.
+    A rule for some agents loosens no rule after it: who recruits chooses names, and could choose one that is let
+    through.
     """
     fitting = [
         rule for rule in rules if fits(tool, rule.tools) and any(is_meant(id, rule.agents) for id in lineage(agent))
