@@ -285,7 +285,7 @@ def test_what_waits_for_approval_is_shown_with_its_effect_until_it_is_answered()
         panorama.take_in(record)
     lines = "\n".join(line.plain for line in frame(panorama, 1010.0, 100, 40, UNICODE))
     assert lines.count("boss waits for your approval of run_command: runs in the sandbox: rm -rf [2Jbuild") == 2
-    assert "asks you to let it run_command" in lines and panorama.rows["boss"].stand == "busy"
+    assert "asks a person to let it run_command" in lines and panorama.rows["boss"].stand == "waiting"
     assert "megaagent approve 'boss#0.0' (or refuse)" in lines and "and 1 more wait for approval" in lines
     history.add("boss", *(ev.ApprovalAnswered(f"boss#{number}.0", "refuse") for number in range(3)))
     for record in history.records:
@@ -299,6 +299,6 @@ def test_an_agent_that_waits_for_approval_is_not_shown_at_it():
     assert any("runs make" in line for line in drawn(history.seen()))
     history.add("boss", ev.ApprovalAsked("boss#1.0", "run_command"))
     waiting = "\n".join(drawn(history.seen()))
-    assert "asks you to let it run_command" in waiting and "runs make" not in waiting
+    assert "asks a person to let it run_command" in waiting and "runs make" not in waiting
     history.add("boss", ev.ApprovalAnswered("boss#1.0", "approve"))
     assert any("runs make" in line for line in drawn(history.seen()))

@@ -152,12 +152,13 @@ class Panorama:
                 self.approvals[asked.id] = f"{name_of(record.agent)} waits for your approval of {what}"
                 if (row := self.rows.get(record.agent)) is not None:
                     self._acts[asked.id] = row.act
-                    self._stand(row, "busy", f"asks you to let it {clean(asked.tool)}", record.time)
+                    self._stand(row, "waiting", f"asks a person to let it {clean(asked.tool)}", record.time)
             case ev.ApprovalAnswered(id=id, ruling=ruling):
                 self.approvals.pop(id, None)
                 then = self._acts.pop(id, None)
-                if (row := self.rows.get(record.agent)) is not None and row.stand == "busy" and then is not None:
-                    row.act = then if ruling == "approve" else "may not do it"
+                row = self.rows.get(record.agent)
+                if row is not None and row.stand == "waiting" and then is not None:
+                    self._stand(row, "busy", then if ruling == "approve" else "may not do it", record.time)
             case _:
                 pass
 
@@ -165,8 +166,10 @@ class Panorama:
         self.status, self.paused, self._since = "working", None, time
         self.calls.clear()
         self.approvals.clear()
+        asking = {id.partition("#")[0] for id in self._acts}
+        self._acts.clear()
         for row in self.rows.values():
-            if row.stand in ("busy", "paused"):
+            if row.stand in ("busy", "paused") or (row.stand == "waiting" and row.id in asking):
                 self._stand(row, "new", "begins again", time)
 
     def _of_people(self, record: Record) -> None:
