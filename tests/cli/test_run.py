@@ -256,7 +256,9 @@ async def test_a_quiet_run_says_what_it_waits_for_when_somebody_is_there(tmp_pat
         async with asyncio.timeout(PATIENCE):
             asked = (await process.stderr.readline() + await process.stderr.readline()).decode()
             assert "Which licence?" in asked and "megaagent answer" in asked
+            assert "asks you a question: megaagent show" in (await piped(tmp_path, "ps")).out
             assert (await piped(tmp_path, "answer", "MIT")).code == 0
+            assert "asks you" not in (await piped(tmp_path, "ps")).out
             out, _ = await process.communicate()
     assert process.returncode == 0 and b"MIT" in out
 

@@ -70,7 +70,7 @@ def _on(host: str, token: str | None) -> list[dict[str, Any]]:
 
 
 def _table(entries: list[dict[str, Any]], now: float, width: int | None, glyphs: Glyphs) -> Iterator[str]:
-    """A line for each run, and one for each call that waits for approval below it."""
+    """A line for each run, and below it what waits for a person: calls for approval, questions."""
     from megaagent.cli.table import ENDLESS, Column, table
     from megaagent.cli.words import clean, duration, fit, money
 
@@ -90,3 +90,8 @@ def _table(entries: list[dict[str, Any]], now: float, width: int | None, glyphs:
     for entry, line in zip(entries, lines, strict=True):
         yield line
         yield from (fit(f"  waits for approval {clean(words)}", width or ENDLESS, glyphs) for words in entry["waits"])
+        if entry["questions"]:
+            asked = "a question" if entry["questions"] == 1 else f"{entry['questions']:,} questions"
+            yield fit(
+                f"  asks you {asked}: megaagent show {entry['id']} --kind QuestionAsked", width or ENDLESS, glyphs
+            )

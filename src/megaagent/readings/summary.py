@@ -88,6 +88,7 @@ class Summary:
                 self._questions.discard(id)
             case ev.AgentRetired(id=agent):
                 self._questions = {id for id in self._questions if not id.startswith(f"{agent}#")}
+                self._waits = {id: told for id, told in self._waits.items() if not id.startswith(f"{agent}#")}
             case ev.AgentNudged():
                 self.interventions += 1
             case _:
