@@ -111,4 +111,6 @@ def test_an_estimate(tmp_path: Path) -> None:
         assert figure in done.stdout
     told = json.loads(call(*words, "--json", cwd=tmp_path).stdout)["estimate"]
     assert told["low"]["cost"] < told["expected"]["cost"] < told["high"]["cost"]
+    alone = call("estimate", "policy", "--agents", "590", "--model", "openai:gpt-4.1", cwd=tmp_path).stdout
+    assert "range: none, one run was played" in alone and " to " not in alone.partition("shape:")[0]
     assert list(tmp_path.iterdir()) == []

@@ -101,9 +101,11 @@ def _lines(found: Estimate, wish: Wish) -> Iterator[str]:
         ("cache share", lambda f: f"{f.cached:.0%}"),
     )
     for name, show in rows:
-        yield f"{name:<14}{show(found.expected):>14}  {show(found.low)} to {show(found.high)}"
+        between = f"  {show(found.low)} to {show(found.high)}" if found.played > 1 else "  -"
+        yield f"{name:<14}{show(found.expected):>14}{between}"
     yield ""
-    yield f"shape: {found.source}; range: {found.spread} ({plural(found.played, 'run')} played)"
+    drawn = f"{found.spread} ({plural(found.played, 'run')} played)" if found.played > 1 else "none, one run was played"
+    yield f"shape: {found.source}; range: {drawn}"
     pace = (
         "the law that was fitted to GPT-4.1" if found.pace == 1.0 else f"that law, times {found.pace:.2f} as measured"
     )
