@@ -109,8 +109,9 @@ def from_tree(tree: Mapping[str, Any], source: str, text: str = "") -> Settings:
     except msgspec.ValidationError as error:
         problem, _, where = re.sub(r" - at `key` in `", " - at `", str(error)).partition(" - at `$")
         field = tuple(part for part in re.split(r"[.\[\]`]+", where) if part and part != "...")
+        advice = '; a list is written ["a", "b"]' if problem.startswith("Expected `array`") else ""
         raise ConfigurationError(
-            f"{source}{_line_of(text, field)}: {'.'.join(field) or 'settings'}: {problem}"
+            f"{source}{_line_of(text, field)}: {'.'.join(field) or 'settings'}: {problem}{advice}"
         ) from error
     _sane(settings, source)
     return settings

@@ -38,6 +38,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("run", GOAL, *MODEL, "--set", "limits.agents"), "write NAME=VALUE"),
     (("run", GOAL, *MODEL, "--set", "limits.agent=5"), "unknown field limits.agent; there are agents"),
     (("run", GOAL, *MODEL, "--set", "limits.agents=many"), "limits.agents: Expected `int`, got `str`"),
+    (("run", GOAL, *MODEL, "--set", "tools.ask_before=run_command"), 'a list is written ["a", "b"]'),
     (("run", GOAL, *MODEL, "--max-cost", "0"), "budget.cost must be more than 0"),
     (("run", GOAL, *MODEL, "--max-cost", "inf"), "budget.cost must be more than 0 and finite, not inf"),
     (("run", GOAL, *MODEL, "--set", "budget=1", "--max-steps", "2"), "budget is a table of settings, not 1"),
