@@ -104,3 +104,13 @@ async def test_what_cannot_be_is_told(tmp_path: Path):
         assert "there is no run" in await talk.ask("watch_run")
         assert "there is no run" in await talk.ask("stop_run", run="../../etc")
         assert not (tmp_path / "runs").exists()
+
+
+async def test_what_no_program_could_take_is_told_too(tmp_path: Path):
+    async with talking(tmp_path) as talk:
+        for goal in ("one\0two", "a" * 3_000_000):
+            assert "cannot be begun with this" in await talk.ask("start_run", goal=goal)
+        await talk.ask("start_run", scenario="gobang")
+        assert "go on with" in await talk.ask("watch_run", after=10**30, seconds=0)
+        await talk.ask("stop_run", reason="one \x1b[2J two")
+        assert "\x1b" not in await talk.ask("watch_run", seconds=30) + await talk.ask("list_runs")

@@ -15,7 +15,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from megaagent import __version__
 from megaagent import events as ev
 from megaagent.cli.facts import Teller, noteworthy
-from megaagent.cli.words import ASCII
+from megaagent.cli.sight import BEYOND
+from megaagent.cli.words import ASCII, clean
 from megaagent.control import Request, ask
 from megaagent.dashboard.runs import Runs
 from megaagent.errors import MegaAgentError, RunError
@@ -96,7 +97,7 @@ class Office:
         loop = asyncio.get_running_loop()
         end = loop.time() + min(max(0.0, seconds), LONGEST)
         while True:
-            lines, position = await asyncio.to_thread(_news, folder, after)
+            lines, position = await asyncio.to_thread(_news, folder, min(max(0, after), BEYOND))
             live = await standing(folder)
             if lines or live is None or loop.time() >= end:
                 break
@@ -111,7 +112,9 @@ class Office:
         cost = f"{'simulated cost ' if told['simulated'] else ''}${told['cost']:.4f}"
         reason = f" ({told['reason']})" if told["reason"] and not told["live"] else ""
         waits = "".join(f"; a person must approve {wait}" for wait in told["waits"])
-        return f"{folder.id}: {told['status']}{reason}, {told['agents']} agents, {told['steps']} steps, {cost}{waits}"
+        return clean(
+            f"{folder.id}: {told['status']}{reason}, {told['agents']} agents, {told['steps']} steps, {cost}{waits}"
+        )
 
     def deliverable(self, name: str, path: str) -> str:
         """The report and the names of the files, or one file.

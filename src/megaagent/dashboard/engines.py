@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import IO, Final
 
+from megaagent.errors import RunError
+
 PROGRAM: Final = "from megaagent.cli import main; main()"
 TAIL: Final = 2_000  # bytes of what it said that are looked at
 
@@ -63,11 +65,18 @@ class Engines:
         self._engines: list[Engine] = []
 
     async def begin(self, arguments: Sequence[str]) -> Engine:
-        """Start one; those that have ended meanwhile are let go."""
+        """Start one; those that have ended meanwhile are let go.
+
+        Raises:
+            RunError: the arguments are such that no process can have them, for instance a goal of a megabyte.
+        """
         for engine in [engine for engine in self._engines if engine.code() is not None]:
             engine.close()
             self._engines.remove(engine)
-        engine = await asyncio.to_thread(Engine, arguments)
+        try:
+            engine = await asyncio.to_thread(Engine, arguments)
+        except (OSError, ValueError) as error:
+            raise RunError(f"the run cannot be begun with this: {getattr(error, 'strerror', None) or error}") from error
         self._engines.append(engine)
         return engine
 
