@@ -132,9 +132,9 @@ def like(folder: RunFolder) -> tuple[Shape, str, str]:
     """
     with closing(open_reader(folder.journal)) as reader:
         records = list(reader.records())
-    shape = shape_of(records, f"the run {folder.id}")
     began = records[0].event
     assert isinstance(began, ev.RunStarted), "every journal begins so"
+    shape = shape_of(records, f"the {'simulated run' if began.simulated else 'run'} {folder.id}")
     return shape, began.goal, began.model
 
 
