@@ -5,12 +5,14 @@ Everything is read from the arguments as they will be used; nothing from what th
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 LONGEST: Final = 2_000  # characters of one line
 MOST: Final = 30  # lines
+_PLAIN: Final = re.compile(r"[\w ,.:/@+*-]*")  # what cannot be taken for words of the engine's, nor for another line
 
 Arguments = Mapping[str, Any]
 
@@ -48,25 +50,30 @@ def _run_command(arguments: Arguments) -> list[str]:
 def _write_file(arguments: Arguments) -> list[str]:
     text = str(arguments["content"])
     size = len(text.encode(errors="replace"))
-    return [f"writes the file {arguments['path']}: {size:,} bytes, {len(text.splitlines()):,} lines"]
+    return [f"writes the file {_quoted(arguments['path'])}: {size:,} bytes, {len(text.splitlines()):,} lines"]
 
 
 def _edit_file(arguments: Arguments) -> list[str]:
     old, new = (len(str(arguments[name])) for name in ("old", "new"))
-    return [f"changes the file {arguments['path']}: {old:,} characters become {new:,}"]
+    return [f"changes the file {_quoted(arguments['path'])}: {old:,} characters become {new:,}"]
 
 
 def _names(value: Any) -> str:
-    return value if isinstance(value, str) else ", ".join(map(str, value))
+    return _quoted(value) if isinstance(value, str) else ", ".join(_quoted(str(each)) for each in value)
+
+
+def _quoted(text: str) -> str:
+    """What an agent wrote, in quotes unless it is plain: views put several lines into one, with marks between them."""
+    return text if _PLAIN.fullmatch(text) else repr(text)
 
 
 _EFFECTS: Final[Mapping[str, Callable[[Arguments], list[str]]]] = {
-    "add_agent": lambda given: [f"recruits an agent: {given['name']}"],
-    "assign": lambda given: [f"gives more work to {given['name']}"],
+    "add_agent": lambda given: [f"recruits an agent: {_quoted(given['name'])}"],
+    "assign": lambda given: [f"gives more work to {_quoted(given['name'])}"],
     "review": lambda given: [f"answers the work of {_names(given['names'])}: {given['verdict']}"],
     "talk": lambda given: [f"sends a message to {_names(given['to'])}"],
-    "read_file": lambda given: [f"reads the file {given['path']}"],
-    "list_files": lambda given: [f"lists files: {given['pattern']}"],
+    "read_file": lambda given: [f"reads the file {_quoted(given['path'])}"],
+    "list_files": lambda given: [f"lists files: {_quoted(given['pattern'])}"],
     "search_files": lambda given: [f"searches the files for {given['query']!r}"],
     "write_file": _write_file,
     "edit_file": _edit_file,
@@ -88,6 +95,6 @@ def _of_others(tool: str, arguments: Arguments) -> list[str]:
     lines = [f"calls {tool}, a tool from outside, which runs with your rights"]
     for name, value in arguments.items():
         if isinstance(value, str | int | float) and not isinstance(value, bool):
-            shown = value if not isinstance(value, str) or len(value) <= 300 else f"{value[:300]}..."
-            lines.append(f"{name}: {shown}")
+            shown = _quoted(value[:300]) + "..." * (len(value) > 300) if isinstance(value, str) else value
+            lines.append(f"{_quoted(name)}: {shown}")
     return lines
