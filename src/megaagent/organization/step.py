@@ -32,6 +32,8 @@ Desk = Callable[[Work], Mapping[type, object]]  # the parts of an agent's desk, 
 
 # A server that cannot be reached in all the time that a call is tried concerns everybody, and waiting costs nothing.
 NEEDS_PERSON = frozenset({"unauthorized", "no_money", "not_found", "connection"})
+# What a server says that speaks another protocol, takes no tools, or has room for no prompt of ours.
+SENSELESS = frozenset({"broken", "bad_request", "context_overflow"})
 
 
 class NeedsPerson(Exception):
@@ -120,13 +122,19 @@ class Steps:
                 await self._contexts.compact_if_needed(member, self._voices, overflowed=True)
         except ModelError as later:  # of the summary
             error = later
-        if error.fault in NEEDS_PERSON or error.needs_person:
+        if error.fault in NEEDS_PERSON or error.needs_person or self._is_of_no_use(member.id, error):
             reason = storable(f"{error.fault}: {advice(error)}")
             async with self._pausing:
                 if self._state.run.paused is None:  # recorded before the step is over, so that no further one begins
                     await self._append([Fact(ENGINE, 0, ev.RunPaused(reason))], ())
             raise NeedsPerson(reason) from error
         await self._digest_failure(member.id, error)
+
+    def _is_of_no_use(self, agent: AgentId, error: ModelError) -> bool:
+        """Whether what answers there is no model that a run can use, as far as one can see after a few calls."""
+        member = self._state.members[agent]
+        many = member.failures >= self._limits.failures
+        return many and error.fault in SENSELESS and not self._voices.has_answered(member.tier)
 
     async def _cut_off(self, agent: AgentId, spent: Exhausted) -> None:
         """Hand in the work of an agent whose purse is used up; once, however many below it find that out."""

@@ -194,6 +194,10 @@ class Voices:
         """Tokens that the tier's model seems to read of a prompt, when it was seen to read less than it was sent."""
         return self._windows.get(self._voices[tier].adapter)
 
+    def has_answered(self, tier: Tier) -> bool:
+        """Whether the tier's model has given anybody an answer that can be used, since this engine began."""
+        return self._voices[tier].adapter in self._heard
+
     # -- attempts -----------------------------------------------------------------------------------------------
 
     async def _answer(self, asking: _Asking, place: Place) -> ev.ModelAnswered:
@@ -209,8 +213,7 @@ class Voices:
             if following is None or error.fault not in _ELSEWHERE:
                 breaker = self._breakers[asking.voice.adapter]
                 out_of_order = error.fault in _ENDPOINT and breaker.position != "closed"
-                helpless = error.fault == "rate_limit" or out_of_order or self._of_no_use(asking, error)
-                error.needs_person = error.needs_person or helpless
+                error.needs_person = error.needs_person or error.fault == "rate_limit" or out_of_order
                 await self._fail(asking, error)
                 raise
             return await self._elsewhere(asking, following, error)
@@ -221,14 +224,6 @@ class Voices:
                 await self._fail(asking, late)
             raise late from error
         return await self._take(asking, response)
-
-    def _of_no_use(self, asking: _Asking, error: ModelError) -> bool:
-        """Whether no agent could be answered: what answers is no model that can be used here, as far as one can see."""
-        if asking.voice.adapter in self._heard:
-            return False
-        if error.fault == "context_overflow":  # with nothing of the conversation that could be summarized
-            return all(message.role != "assistant" for message in asking.question.prompt.messages)
-        return error.fault in ("broken", "bad_request")
 
     async def _take(self, asking: _Asking, response: ModelResponse) -> ev.ModelAnswered:
         self._heard.add(asking.voice.adapter)
