@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import sys
@@ -114,3 +115,12 @@ async def test_what_no_program_could_take_is_told_too(tmp_path: Path):
         assert "go on with" in await talk.ask("watch_run", after=10**30, seconds=0)
         await talk.ask("stop_run", reason="one \x1b[2J two")
         assert "\x1b" not in await talk.ask("watch_run", seconds=30) + await talk.ask("list_runs")
+
+
+async def test_runs_that_begin_at_once_are_not_taken_for_each_other(tmp_path: Path):
+    async with talking(tmp_path) as talk:
+        began = await asyncio.gather(*(talk.ask("start_run", scenario="gobang") for _ in range(2)))
+        runs = {re.findall(r"run='([^']+)'", text)[0] for text in began}
+        for run in runs:
+            await talk.ask("stop_run", run=run)
+        assert len(runs) == 2

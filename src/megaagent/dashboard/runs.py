@@ -31,6 +31,7 @@ class Runs:
         self._summaries: dict[str, Summary] = {}
         self._reading = asyncio.Lock()
         self._engines = Engines()
+        self._beginning = asyncio.Lock()
 
     def folders(self) -> list[RunFolder]:
         """Those that may be seen, oldest first."""
@@ -61,6 +62,12 @@ class Runs:
         Raises:
             RunError: it ended before it had begun; with what it said.
         """
+        if resumed is not None:
+            return await self._begun(arguments, resumed, goal)
+        async with self._beginning:  # one after the other: a folder that appears is that of the run that begins
+            return await self._begun(arguments, None, goal)
+
+    async def _begun(self, arguments: Sequence[str], resumed: RunFolder | None, goal: Sequence[str]) -> str:
         before = {folder.id for folder in self.folders()}
         engine = await self._engines.begin([*arguments, "--quiet", "--runs", str(self.path), *goal])
 
