@@ -158,3 +158,31 @@ async def test_facts_that_are_told_again_and_again_are_no_journal() -> None:
     async with server:
         with pytest.raises(RunError, match="again and again"):
             await asyncio.to_thread(told, server.sockets[0].getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("command", "runs", "all_else"),
+    [
+        (("ps",), b'{"runs":[{"x":5}]}', b"{}"),
+        (("ps",), b'{"runs":[{"id":5}]}', b"{}"),
+        (("ps",), b'{"runs":[{"id":"one"}]}', b"{}"),
+        (("tree",), b'{"runs":[{"id":"one"}]}', b"{}"),
+        (("files",), b'{"runs":[{"id":"one"}]}', b"{}"),
+        (("cost",), b'{"runs":[{"id":"one"}]}', b"{}"),
+    ],
+)
+async def test_what_lacks_what_is_looked_for_is_told(
+    finished: Path, command: tuple[str, ...], runs: bytes, all_else: bytes
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError), closing(writer):
+            while path := (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]:
+                body = runs if path == b"/api/runs" else all_else
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        ended = await piped(finished, *command, "--host", address, "--token", "t0ken")
+    assert ended.code == RUN_FOLDER, ended.out + ended.err
+    assert ended.err.count("\n") == 1 and "answers otherwise than this version" in ended.err

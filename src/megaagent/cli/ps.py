@@ -84,8 +84,9 @@ def _table(entries: list[dict[str, Any]], now: float, width: int | None, glyphs:
         Column("COST", figure(lambda entry: f"{'~' if entry['simulated'] else ''}{money(entry['cost'])}"), 9, True),
         Column("AGE", figure(lambda entry: duration(now - entry["began"])), 6),
     ]
-    rows = [{**entry, "name": entry["id"]} for entry in entries]
-    lines = table("RUN", rows, columns, width, glyphs, least=max(len(entry["id"]) for entry in entries))
+    for entry in entries:
+        entry["name"] = entry["id"]
+    lines = table("RUN", entries, columns, width, glyphs, least=max(len(entry["id"]) for entry in entries))
     yield next(lines)
     for entry, line in zip(entries, lines, strict=True):
         yield line

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
@@ -272,7 +272,8 @@ class There:
         return self._dashboard.get(f"{self._path}/{what}", **query)
 
     def _table(self, what: str, /, **query: str | int) -> dict[str, Any]:
-        return self._decoded(self._get(what, **query), dict[str, Any])
+        found = self._decoded(self._get(what, **query), dict[str, Any])
+        return _Told.of(found, self._dashboard.address)
 
     def _decoded(self, data: bytes, kind: Any) -> Any:
         return _decoded(data, kind, self._dashboard.address)
@@ -280,7 +281,41 @@ class There:
 
 def runs_there(dashboard: Dashboard) -> list[dict[str, Any]]:
     """The runs that a dashboard shows, newest first."""
-    return _decoded(dashboard.get("/api/runs"), dict[str, list[dict[str, Any]]], dashboard.address)["runs"]
+    found = _decoded(dashboard.get("/api/runs"), _Runs, dashboard.address)
+    return _Told.of(found.runs, dashboard.address)
+
+
+class _Named(Struct, frozen=True):
+    id: str
+
+
+class _Runs(Struct, frozen=True):
+    """What must be there of a list of runs; all else is looked up when it is shown."""
+
+    runs: list[dict[str, Any]]
+
+    def __post_init__(self) -> None:
+        msgspec.convert(self.runs, list[_Named])
+
+
+class _Told(dict[str, Any]):
+    """What a dashboard told: whoever looks for what is not in it learns where it came from."""
+
+    address: Address
+
+    @classmethod
+    def of(cls, value: Any, address: Address) -> Any:
+        """The value, with every object in it as one that was told."""
+        if isinstance(value, list):
+            return [cls.of(item, address) for item in cast("list[Any]", value)]
+        if not isinstance(value, dict):
+            return value
+        told = cls({key: cls.of(item, address) for key, item in cast("dict[str, Any]", value).items()})
+        told.address = address
+        return told
+
+    def __missing__(self, key: str) -> Any:
+        raise RunError(f"{self.address.url} answers otherwise than this version of MegaAgent expects: no {key!r}")
 
 
 def _decoded(data: bytes, kind: Any, address: Address) -> Any:
