@@ -140,7 +140,7 @@ def test_a_question_is_shown_with_the_way_to_answer():
     history = History().add("boss", ev.QuestionAsked("boss#1.1", "which [red]licence[/red]?\x1b[2J"))
     lines = drawn(history.seen())
     assert "boss asks: which [red]licence[/red]?[2J" in lines
-    assert "  answer with: megaagent answer --question 'boss#1.1' TEXT" in lines
+    assert "  answer with: megaagent answer TEXT" in lines
     history.add("engine:", ev.QuestionAnswered("boss#1.1", "MIT", "person"))
     assert not any("licence" in line for line in drawn(history.seen()))
 

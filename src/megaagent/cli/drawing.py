@@ -74,10 +74,12 @@ def _footer(panorama: Panorama, now: float, width: int, glyphs: Glyphs, notice: 
     texts = [Text(""), *(Text(line, "dim") for line in lines)]
     for id, question in list(panorama.questions.items())[:2]:
         texts.append(Text(fit(question, width, glyphs), "bold magenta"))
-        texts.append(Text(fit(f"  answer with: megaagent answer --question '{clean(id)}' TEXT", width, glyphs)))
+        which = f"--question '{clean(id)}' " if len(panorama.questions) > 1 else ""  # the only one needs no name
+        texts.append(Text(fit(f"  answer with: megaagent answer {which}TEXT", width, glyphs)))
     for id, asked in list(panorama.approvals.items())[:2]:
         texts.append(Text(fit(asked, width, glyphs), "bold magenta"))
-        texts.append(Text(fit(f"  megaagent approve '{clean(id)}' (or refuse) --remark TEXT", width, glyphs)))
+        which = f" '{clean(id)}'" if len(panorama.approvals) > 1 else ""
+        texts.append(Text(fit(f"  megaagent approve{which} (or refuse)", width, glyphs)))
     if len(panorama.approvals) > 2:
         more = f"  and {len(panorama.approvals) - 2:,} more wait for approval: megaagent ps"
         texts.append(Text(fit(more, width, glyphs), "bold magenta"))
