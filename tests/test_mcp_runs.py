@@ -149,7 +149,8 @@ async def test_the_word_on_one_change_is_not_taken_for_the_next(tmp_path: Path):
         return me.last.text
 
     async def changed_to(words: str, id: str) -> None:
-        (tmp_path / "about.txt").write_text(words)
+        (tmp_path / "new.txt").write_text(words)
+        (tmp_path / "new.txt").replace(tmp_path / "about.txt")  # the server may read it at any moment
         await _until(live, lambda: bool(live.state.run.questions))
         await asyncio.sleep(0.2)
         await live.control.answer("", "Yes.")
