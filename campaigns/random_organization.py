@@ -48,7 +48,7 @@ from megaagent.settings import Settings, changed
 SHARED: Final = ("notes.txt", "plan.txt", "docs/log.txt")  # many write them; no line is ever taken out
 BEGUN: Final = "".join(f"{n:02} --------\n" for n in range(1, 25))
 GIVEN_UP: Final = "the simulation's own end: the run did not come to one"
-LONGEST: Final = 48 * 3600.0  # virtual seconds
+LONGEST: Final = 30 * 24 * 3600.0  # virtual seconds; an absent person is asked for minutes before call after call
 
 _PASSING: Final[tuple[Fault, ...]] = (
     "rate_limit",
@@ -129,7 +129,7 @@ def weather(seed: int) -> Weather:
 def _meddled_with(seed: int) -> bool:
     """Whether a person also steers parts of this organization, rules on calls and changes files.
 
-    Half of the seeds, and none of those that are kept for what they have shown: those are as they were.
+    Half of the seeds, and none of those that were kept before there was such a person: those are as they were.
     """
     return seed % 4 in (2, 3)
 

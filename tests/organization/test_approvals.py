@@ -8,11 +8,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from tests.organization.test_debts import boss_of, worker
+from tests.organization.test_debts import boss_of, recruit, worker
 
 from megaagent import events as ev
 from megaagent.control import Control, Request
-from megaagent.models.script import Part, Playing, Script, call, read_file, say, write_file
+from megaagent.models.script import Part, Playing, Script, call, read_file, say, wait, write_file
 from megaagent.organization.state import State
 from megaagent.settings import Settings, changed
 from megaagent.testing import Rehearsal, rehearse
@@ -275,3 +275,43 @@ def test_every_built_in_tool_has_an_effect_in_words():
     from megaagent.tools.effects import _EFFECTS  # pyright: ignore[reportPrivateUsage]
 
     assert set(_EFFECTS) == set(TOOLS)
+
+
+def test_who_is_halted_waits_no_longer_and_is_not_let_through():
+    """The calls of those below it come to nothing while it waits: the supervisor pauses it, perhaps for good."""
+
+    def boss(me: Part) -> Playing:
+        yield recruit("lead")
+        while True:
+            yield wait([], "better times")
+
+    names = ("ann", "bob", "cat", "dan")
+
+    def lead(me: Part) -> Playing:
+        yield say(*(recruit(name) for name in names), call("pay", to="ann", amount=5))
+        return me.last.text
+
+    def talker(me: Part) -> Playing:
+        while True:  # cut at the limit, so that nothing comes of it
+            yield write_file("notes.txt", "note\n" * 8_000)
+
+    async def person(control: Control, state: State) -> None:
+        await asyncio.sleep(2 * 3600)
+        if state.run.ending is None:
+            await control.stop("it did not end")
+
+    rule = {"tools": ["pay"], "unanswered": "approve", "minutes": 7}
+    changes = {"attended": True, "tools.approvals": [rule], "limits.output": 2_000}
+    run = rehearse(
+        Script({"boss": boss, "lead": lead}, default=talker),
+        settings=changed(Settings(), changes, "test"),
+        tools=[pay],
+        meanwhile=person,
+    )
+    assert [e.sign for e in run.facts(ev.AgentNudged) if e.id == "boss/lead" and e.action == "pause"] == [
+        "failing subtree"
+    ]
+    assert run.ending.status == "stalled"  # and not stopped by who waited for two hours
+    [answered] = run.facts(ev.ApprovalAnswered)
+    assert (answered.ruling, answered.by) == ("refuse", "engine")
+    assert not any(begun.tool == "pay" for begun in run.facts(ev.ToolBegun))

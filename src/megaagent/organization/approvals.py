@@ -87,11 +87,13 @@ class Approvals:
         self, agent: AgentId, asked: ev.ApprovalAsked, future: asyncio.Future[ev.ApprovalAnswered], seconds: float
     ) -> ev.ApprovalAnswered:
         done, _ = await asyncio.wait([future], timeout=seconds)
-        while not done and self._state.paused_above(agent):
+        while not done and self._state.paused_above(agent) and not self._state.halted_above(agent):
             # Who has paused it wants nothing to happen meanwhile, least of all a call because nobody answered.
             done, _ = await asyncio.wait([future], timeout=seconds)
         if not done and self._open.pop(asked.id, None) is not None:
-            return ev.ApprovalAnswered(asked.id, asked.unanswered, NOT_IN_TIME, "engine")
+            # Whom the supervisor has paused may never go on: its step must end, and nothing more may come of it.
+            ruling = "refuse" if self._state.halted_above(agent) else asked.unanswered
+            return ev.ApprovalAnswered(asked.id, ruling, NOT_IN_TIME, "engine")
         return await future  # somebody has answered, and the answer is on its way into the journal
 
     async def stand(self, asked: ev.ApprovalAsked, then: Callable[[Ruling], None]) -> None:
