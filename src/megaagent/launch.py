@@ -34,7 +34,7 @@ from megaagent.organization.state import State
 from megaagent.past import check_against, new_caps, pins_in, read_past
 from megaagent.running import Result, Run, made_up_for
 from megaagent.runtimes.local import LocalRuntime
-from megaagent.sandboxes import probe
+from megaagent.sandboxes import Probe, probe
 from megaagent.sandboxes.contract import Level
 from megaagent.settings import Settings, changed
 from megaagent.telemetry.sending import Follower, check_telemetry
@@ -57,6 +57,7 @@ async def start(
     models: Mapping[str, Model] | None = None,
     environ: Mapping[str, str] | None = None,
     clock: Clock | None = None,
+    sandbox: Probe | None = None,
 ) -> AsyncGenerator[Run]:
     """Begin a run; leaving the block calls off what still lives.
 
@@ -70,6 +71,7 @@ async def start(
         runs: where runs are kept; `megaagent-runs` in the current folder unless told otherwise.
         models: ready-made models by `provider:name`, for tests.
         environ: where keys are looked for; the process's environment by default.
+        sandbox: what `probe` found for these settings; looked for when not given. For whoever begins many runs.
 
     Raises:
         ConfigurationError: something that was given cannot work; nothing was made or spent.
@@ -105,7 +107,9 @@ async def start(
                 source=str(source) if source else None,
             )
             await journal.append([*facts, *outfit.pins])
-        yield await enter(stack, folder, folder.id, journal, workspace, settings, models, outfit, chosen, clock)
+        yield await enter(
+            stack, folder, folder.id, journal, workspace, settings, models, outfit, chosen, clock, sandbox=sandbox
+        )
 
 
 @asynccontextmanager
@@ -117,12 +121,14 @@ async def resume(
     models: Mapping[str, Model] | None = None,
     environ: Mapping[str, str] | None = None,
     clock: Clock | None = None,
+    sandbox: Probe | None = None,
 ) -> AsyncGenerator[Run]:
     """Go on with a run that was stopped, ran out of budget, or crashed: fold its journal, then schedule.
 
     Args:
         changes: settings to change, by dotted name; a new cap of the budget is recorded in the journal.
         tools: the user's own, as they were given at the start.
+        sandbox: as of `start`.
 
     Raises:
         RunError: it is going on, is completed, or its journal cannot be used.
@@ -158,7 +164,9 @@ async def resume(
         await journal.append(facts, contents(workspace, found))
         folder.report.unlink(missing_ok=True)  # it told of an ending that is none any more
         run = past.state.run.run  # not the folder's name, which a person may have changed: commits are known by it
-        yield await enter(stack, folder, run, journal, workspace, settings, opened, outfit, chosen, clock, past.state)
+        yield await enter(
+            stack, folder, run, journal, workspace, settings, opened, outfit, chosen, clock, past.state, sandbox
+        )
 
 
 def run(goal: str | None = None, **options: Any) -> Result:
@@ -187,14 +195,16 @@ async def enter(
     scenario: Scenario | None,
     clock: Clock,
     state: State | None = None,
+    sandbox: Probe | None = None,
 ) -> Run:
     """Join the parts to a run that lives until the stack is left.
 
     Args:
         state: what has been folded already; the facts after it are taken in.
+        sandbox: what `probe` found.
     """
     stack.enter_context(rarely_collecting())
-    found = await probe(Level[settings.sandbox.level.upper()])
+    found = sandbox or await probe(Level[settings.sandbox.level.upper()])
     with no_beginning():
         scratch = Path(tempfile.mkdtemp(prefix="megaagent-"))
     scratch.chmod(0o711)  # programs run as another user when the engine is root

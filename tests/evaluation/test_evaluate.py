@@ -13,9 +13,9 @@ from tests.evaluation.samples import written
 
 from megaagent import events as ev
 from megaagent.choice import Adapters
-from megaagent.errors import ConfigurationError, ModelError
+from megaagent.errors import ConfigurationError, ModelError, SandboxError
 from megaagent.evaluation import benchmark
-from megaagent.evaluation.arms import ARMS, chosen_arms, least_tokens
+from megaagent.evaluation.arms import ARMS, chosen_arms
 from megaagent.evaluation.contract import Item
 from megaagent.evaluation.data import load
 from megaagent.evaluation.experiment import Outcome, Wish, digest_of, evaluate
@@ -27,7 +27,10 @@ from megaagent.evaluation.results import FILE, Row
 from megaagent.folder import all_runs
 from megaagent.journal import open_reader
 from megaagent.models.contract import ModelRequest, ModelResponse
+from megaagent.models.script import Part, Playing, Script, run_command, terminate
 from megaagent.models.simulated import AT_ONCE, SimulatedModel
+from megaagent.sandboxes import Probe
+from megaagent.sandboxes.contract import Level, Process, Program
 from megaagent.settings import Settings, changed
 
 
@@ -61,9 +64,9 @@ async def test_known_answers_give_known_scores(name: str, tmp_path: Path) -> Non
 async def test_the_single_agent_has_as_many_tokens_as_the_first_arm_used(tmp_path: Path) -> None:
     asked = wish(tmp_path, "gsm8k")
     outcome = await evaluate(asked, environ={})
-    used = {row.id: row.tokens for row in outcome.rows if row.arm == "full"}
-    least = least_tokens(asked.settings)
-    assert all(row.budget == max(used[row.id], least) for row in outcome.rows if row.arm == "single")
+    used = {row.id: row.tokens + row.reserved for row in outcome.rows if row.arm == "full"}
+    assert all(row.reserved > asked.settings.limits.output for row in outcome.rows)
+    assert all(row.budget == used[row.id] for row in outcome.rows if row.arm == "single")
     for row in outcome.rows:
         began = next(iter(open_reader(asked.into / row.run / "journal.db").records())).event
         assert isinstance(began, ev.RunStarted)
@@ -248,6 +251,37 @@ async def test_all_runs_go_through_one_gate(tmp_path: Path) -> None:
 
     await evaluate(asked, environ={}, models={"sim:answers": Counts()})
     assert most == 1
+
+
+class Nowhere:
+    """A sandbox in which nothing starts."""
+
+    level = Level.LANDLOCK
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+
+    async def start(self, program: Program, folder: Path) -> Process:
+        self.asked.append(tuple(program.command))
+        raise SandboxError("nothing starts here")
+
+
+async def test_the_sandbox_is_searched_for_once_for_all_runs(tmp_path: Path) -> None:
+    def boss(me: Part) -> Playing:
+        yield run_command("echo tried")
+        yield terminate("It is done.")
+
+    sandbox = Nowhere()
+    model = SimulatedModel(Script({"boss": boss}), latency=AT_ONCE)
+    asked = wish(tmp_path, "gsm8k", set={"limits.verifier": False})
+    found = Probe(sandbox, Level.LANDLOCK, ())
+    outcome = await evaluate(asked, environ={}, models={"sim:answers": model}, sandbox=found)
+    # The first arm did it alone: the single agent has room for as much.
+    assert {(row.arm, row.steps, row.status) for row in outcome.rows} == {
+        ("full", 2, "completed"),
+        ("single", 2, "completed"),
+    }
+    assert len(sandbox.asked) == 6  # one command of each run, and no trial program
 
 
 async def test_the_page_says_whose_figures_they_are(tmp_path: Path) -> None:

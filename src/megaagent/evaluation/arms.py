@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
@@ -36,7 +35,8 @@ ARMS: Final[Mapping[str, Arm]] = {
         Arm("no-monitoring", "the supervisor watches nobody", {"limits.monitors": False}),
         Arm("no-memory", "nobody can recall", {"tools.scopes": {"recall": []}}),
         Arm("no-verifier", "what is handed in is taken", {"limits.verifier": False}),
-        Arm(SINGLE, "one agent, no verifier", {"limits.agents": 1, "limits.verifier": False}),
+        # Nothing is held back for reviews and verifier, since there are none.
+        Arm(SINGLE, "one agent, no verifier", {"limits.agents": 1, "limits.verifier": False, "budget.reserve": 0.0}),
     )
 }
 """Every arm by its name; what an arm changes is in the journal of each of its runs."""
@@ -57,6 +57,11 @@ def chosen_arms(names: Sequence[str]) -> list[Arm]:
     return [ARMS[name] for name in (*wanted, SINGLE)]
 
 
-def least_tokens(settings: Settings) -> int:
-    """The smallest token cap under which one call can be made."""
-    return math.ceil((FIRST_PROMPT + settings.limits.output) / (1.0 - settings.budget.reserve)) + 1
+def single_tokens(used: int, reserved: int, settings: Settings) -> int:
+    """The single agent's token cap: it may begin a call for as long as it has used less than the arm it stands beside.
+
+    Args:
+        used: tokens of that arm's run of the item.
+        reserved: for the first call of that run; a cap without room for it would cut the single agent one call early.
+    """
+    return used + max(reserved, FIRST_PROMPT + settings.limits.output)

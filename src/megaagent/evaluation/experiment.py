@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from megaagent import __version__
 from megaagent.choice import Adapters, check_price, is_simulated, open_models
 from megaagent.errors import ConfigurationError, ModelError, RunError
-from megaagent.evaluation.arms import SINGLE, Arm, least_tokens
+from megaagent.evaluation.arms import SINGLE, Arm, single_tokens
 from megaagent.evaluation.asker import Asker
 from megaagent.evaluation.contract import Benchmark, Item, Mark
 from megaagent.evaluation.itemruns import Ran, delivered, earlier, live_through
@@ -28,6 +28,8 @@ from megaagent.evaluation.scoring import score_one
 from megaagent.events import Struct
 from megaagent.models.contract import Model
 from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
+from megaagent.sandboxes import Probe, probe
+from megaagent.sandboxes.contract import Level
 from megaagent.settings import Settings, changed
 
 RUNS = "runs"
@@ -78,12 +80,14 @@ async def evaluate(
     environ: Mapping[str, str],
     tell: Callable[[Row], None] = lambda row: None,
     models: Mapping[str, Model] | None = None,
+    sandbox: Probe | None = None,
 ) -> Outcome:
     """Run and score every item under every arm that has no result yet.
 
     Args:
         tell: called with each new row.
         models: ready-made models by `provider:name`, for tests.
+        sandbox: for all runs; searched for, once, when not given.
 
     Raises:
         ConfigurationError: it cannot work as it is set; nothing was spent.
@@ -96,11 +100,12 @@ async def evaluate(
     async with AsyncExitStack() as stack:
         adapters = open_models(settings, environ, given)
         stack.push_async_callback(adapters.close)
+        sandbox = sandbox or await probe(Level[settings.sandbox.level.upper()])
         judge = None
         if wish.benchmark.runs_programs:
-            judge = await stack.enter_async_context(judging(seconds=wish.benchmark.seconds))
+            judge = await stack.enter_async_context(judging(seconds=wish.benchmark.seconds, sandbox=sandbox))
         results = stack.enter_context(opened(wish.into, plan))
-        evaluation = _Evaluation(wish, adapters, judge, results, environ, tell)
+        evaluation = _Evaluation(wish, adapters, judge, results, environ, tell, sandbox)
         await evaluation.go()
         wanted = set(evaluation.keys())
         rows = [row for row in results.rows if row.key in wanted]
@@ -142,6 +147,7 @@ class _Evaluation:
         results: Results,
         environ: Mapping[str, str],
         tell: Callable[[Row], None],
+        sandbox: Probe,
     ):
         self._wish = wish
         self._adapters = adapters
@@ -149,6 +155,7 @@ class _Evaluation:
         self._results = results
         self._environ = environ
         self._tell = tell
+        self._sandbox = sandbox
         self._places = asyncio.Semaphore(wish.parallel)
         self._halted = False
         self.left = 0
@@ -224,6 +231,7 @@ class _Evaluation:
                 place,
                 models,
                 self._environ,
+                self._sandbox,
             )
         except BaseException:
             after = earlier(place)
@@ -246,12 +254,12 @@ class _Evaluation:
         return replace(mark, parts=mark.parts | parts), verdicts.cost
 
     def _tokens_of(self, arm: Arm, item: Item, sample: int) -> int | None:
-        """The single agent may use as many tokens as the first arm did on the same item, and what one call reserves."""
+        """The single agent may use as many tokens as the first arm did on the same item."""
         settings = self._wish.settings
         first = self._results.known.get((self._wish.arms[0].name, item.id, sample))
         if arm.name != SINGLE or first is None or first.arm == SINGLE:
             return settings.budget.tokens
-        return max(first.tokens, least_tokens(settings))
+        return single_tokens(first.tokens, first.reserved, settings)
 
     def _place(self, arm: Arm, item: Item, sample: int) -> Path:
         name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in item.id)[:60]
@@ -280,4 +288,5 @@ class _Evaluation:
             ran.stages,
             budget,
             round(panel, 6),
+            ran.reserved,
         )

@@ -16,6 +16,7 @@ from megaagent.journal import open_reader
 from megaagent.launch import resume, start
 from megaagent.organization.state import State
 from megaagent.readings.stages import Stages
+from megaagent.sandboxes import Probe
 from megaagent.settings import Settings
 from megaagent.workspace import Workspace
 
@@ -32,6 +33,7 @@ class Ran(Struct, frozen=True):
         path: its folder.
         cost: US dollars, of simulated models simulated ones.
         seconds: from the first fact to the last, pauses between engines left out.
+        reserved: tokens, for its first call.
         stages: planning, solving and merging, each as a row.
     """
 
@@ -46,6 +48,7 @@ class Ran(Struct, frozen=True):
     seconds: float = 0.0
     agents: int = 0
     steps: int = 0
+    reserved: int = 0
     stages: tuple[dict[str, Any], ...] = ()
 
     @property
@@ -69,11 +72,13 @@ def read_run(folder: RunFolder) -> Ran:
     Raises:
         RunError: it cannot be read.
     """
-    state, stages = State(), Stages()
+    state, stages, reserved = State(), Stages(), 0
     with closing(open_reader(folder.journal)) as reader:
         for record in reader.records():
             state.apply(record)
             stages.take_in(record)
+            if isinstance(record.event, ev.CallIntended):
+                reserved = reserved or record.event.tokens
     run, ending = state.run, state.run.ending
     return Ran(
         folder.path,
@@ -87,6 +92,7 @@ def read_run(folder: RunFolder) -> Ran:
         run.active_seconds,
         run.agents,
         run.steps,
+        reserved,
         tuple(stages.told()),
     )
 
@@ -98,6 +104,7 @@ async def live_through(
     place: Path,
     models: Adapters,
     environ: Mapping[str, str],
+    sandbox: Probe,
 ) -> Ran:
     """Run an item to its end, from where it was.
 
@@ -112,9 +119,11 @@ async def live_through(
     if before is not None and before.over:
         return before
     if before is not None:
-        opened = resume(RunFolder(before.path), models=models, environ=environ)
+        opened = resume(RunFolder(before.path), models=models, environ=environ, sandbox=sandbox)
     else:
-        opened = start(goal, scenario=scenario, settings=settings, runs=place, models=models, environ=environ)
+        opened = start(
+            goal, scenario=scenario, settings=settings, runs=place, models=models, environ=environ, sandbox=sandbox
+        )
     async with opened as live:
         await live.result()
         folder = live.folder

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from megaagent.errors import ConfigurationError, SandboxError
 from megaagent.events import Struct
-from megaagent.sandboxes import probe
+from megaagent.sandboxes import Probe, probe
 from megaagent.sandboxes.contract import Execution, Level, Limits, Process, Program, Sandbox
 from megaagent.sandboxes.harvest import discard, prepare
 from megaagent.scenarios.contract import Start
@@ -126,15 +126,20 @@ class Judge:
 
 
 @asynccontextmanager
-async def judging(*, seconds: float = SECONDS, places: int = 2, level: Level = Level.LANDLOCK) -> AsyncGenerator[Judge]:
+async def judging(
+    *, seconds: float = SECONDS, places: int = 2, level: Level = Level.LANDLOCK, sandbox: Probe | None = None
+) -> AsyncGenerator[Judge]:
     """A judge whose scratch folder lives as long as the block.
+
+    Args:
+        sandbox: what a search has found already; searched again when it is weaker than the level.
 
     Raises:
         ConfigurationError: no sandbox of at least this level holds here.
     """
     if level < Level.LANDLOCK:
         raise ConfigurationError("programs are judged behind walls only: the level must be landlock or stronger")
-    found = await probe(level)
+    found = sandbox if sandbox is not None and sandbox.level >= level else await probe(level)
     if found.sandbox is None:
         raise ConfigurationError(f"programs cannot be judged: no sandbox holds here: {'; '.join(found.notes)}")
     scratch = Path(tempfile.mkdtemp(prefix="megaagent-judge-"))

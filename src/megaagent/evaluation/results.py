@@ -27,6 +27,7 @@ class Row(Struct, frozen=True):
         run: the folder of its run, from the evaluation's.
         cost: US dollars, of simulated models simulated ones.
         budget: cap of tokens, where the arm has one.
+        reserved: tokens that were reserved for its first call.
         panel: what asking a panel of judges about it cost, US dollars; not part of `cost`.
     """
 
@@ -50,6 +51,7 @@ class Row(Struct, frozen=True):
     stages: tuple[dict[str, Any], ...] = ()
     budget: int | None = None
     panel: float = 0.0
+    reserved: int = 0
 
     @property
     def key(self) -> tuple[str, str, int]:
