@@ -171,6 +171,113 @@ async def test_hard_constraints(name: str, tmp_path: Path) -> None:
     assert mark.parts["hard, micro"] == (asked - 1, asked)
 
 
+async def test_one_night_more_or_less(tmp_path: Path) -> None:
+    moved = [but(1, accommodation="Cheap Bed, Bree")[0], but(2, accommodation="Long Let, Bree")[1], PLAN[2]]
+    assert "minimum nights stay: Long Let" in (await marked(tmp_path, moved)).why
+    one = [PLAN[0], but(2, accommodation="Cheap Bed, Bree")[1], PLAN[2]]
+    assert "minimum nights stay: Quiet House" in (await marked(tmp_path, one)).why
+
+
+# What the reference implementation says of odd plans, found by reading and by running it: a plan, and all that is
+# wrong with it. A wish that is not named here is met.
+ODD: dict[str, tuple[list[dict[str, Any]], set[str]]] = {
+    "an attraction without its semicolon does not count": (but(2, attraction="The Lake, Bree; The Moon, Bree"), set()),
+    "and is enough for a day": (but(2, attraction="The Lake, Bree"), set()),
+    "a blank makes another attraction": (but(1, attraction="The Hill, Bree; The Hill, Bree;"), set()),
+    "the state behind the city makes another restaurant": (but(2, lunch="Blue Door, Bree(Utah)"), set()),
+    "a meal in either city on a day of travel": (but(3, breakfast="Far Door, Avon"), set()),
+    "on a day in one city a letter of its name is enough": (but(2, lunch="Far Door, Avon"), set()),
+    "and none is not": (but(2, breakfast="Moo, Coo"), {"within current city", "within sandbox"}),
+    "a part of a name is enough": (but(1, lunch="Bl, Bree"), set()),
+    "a name with a comma is one name": (but(1, lunch="Blue Door, the old one, Bree"), {"within sandbox"}),
+    "no city at all": (but(1, lunch="Blue Door"), {"within current city", "within sandbox"}),
+    "nothing is not -": (but(3, lunch=None, dinner=None, breakfast=""), set()),  # pyright: ignore[reportArgumentType]
+    "a meal that is nothing": (but(2, lunch=None), set()),  # pyright: ignore[reportArgumentType]
+    "a meal that is empty": (but(2, lunch=""), {"complete information"}),
+    "a bed that is nothing": (but(2, accommodation=None), {"minimum nights stay"}),  # pyright: ignore[reportArgumentType]
+    "a bed on the way home": (but(3, accommodation="Quiet House, Avon"), {"within sandbox"}),
+    "walking is in no table": (but(1, transportation="on foot from Avon to Bree"), set()),
+    "small letters": (but(1, transportation="flight number: f1, from Avon to Bree"), {"within sandbox"}),
+    "a taxi beside flights": (but(3, transportation="Taxi, from Bree to Avon"), set()),
+    "a car beside flights": (but(3, transportation="self-driving, Bree, Avon"), {"non-conflicting transportation"}),
+    "a way of days": (
+        [
+            but(1, current_city="from Avon to Cale", transportation="Taxi, from Avon to Cale")[0],
+            PLAN[1],
+            PLAN[2],
+        ],
+        {"reasonable city route", "within current city", "within sandbox", "complete information"},
+    ),
+    "a way inside the city, by the letters of its name": (but(2, transportation="Breakfast by bus"), set()),
+    "by letters that are not there": (but(2, transportation="Walk"), {"within current city"}),
+    "the first day stays at home": (
+        but(1, current_city="Avon"),
+        {"within current city", "complete information"},
+    ),
+    "a day more than was asked for": ([*PLAN, PLAN[1]], set()),
+    "an empty day": (
+        [PLAN[0], {}, PLAN[2]],
+        {
+            "reasonable city route",
+            "minimum nights stay",
+            "within current city",
+            "within sandbox",
+            "complete information",
+        },
+    ),
+    "an unused day": (
+        but(2, current_city="You don't need to fill in the information for this or later days."),
+        {"reasonable city route", "within current city", "complete information"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_odd_plans_are_judged_as_by_the_reference(name: str, tmp_path: Path) -> None:
+    plan, wrong = ODD[name]
+    mark = await marked(tmp_path, plan, local_constraint={})
+    assert mark.parts["commonsense, micro"] == (8 - len(wrong), 8), mark.why
+    assert all(constraint in mark.why for constraint in wrong)
+
+
+# A question, whether the plan of above meets it, and how many wishes it has.
+WISHED: list[tuple[dict[str, Any], bool, int]] = [
+    ({"house rule": "smoking"}, False, 2),
+    ({"house rule": "pets"}, False, 2),
+    ({"house rule": "parities"}, True, 2),
+    ({"house rule": "parties"}, True, 2),  # the data say parities; of other words nothing is asked
+    ({"house rule": "visitors"}, True, 2),
+    ({"room type": "shared room"}, False, 2),
+    ({"room type": "not shared room"}, True, 2),
+    ({"room type": "private room"}, False, 2),
+    ({"room type": "entire room"}, True, 2),
+    ({"room type": "castle"}, True, 2),
+    ({"transportation": "no flight"}, False, 2),
+    ({"transportation": "no self-driving"}, True, 2),
+    ({"cuisine": ["Tea"]}, True, 2),  # a part of a restaurant's cuisines
+    ({"cuisine": ["Chinese", "Pizza", "Cafe"]}, True, 2),
+    ({"cuisine": ["French"]}, False, 2),
+    ({"cuisine": []}, True, 1),
+    ({}, True, 1),
+]
+
+
+@pytest.mark.parametrize(("wish", "met", "asked"), WISHED, ids=str)
+async def test_every_wish(wish: dict[str, Any], met: bool, asked: int, tmp_path: Path) -> None:
+    mark = await marked(tmp_path, PLAN, local_constraint=wish)
+    assert mark.parts["hard, micro"] == (asked - (not met), asked)
+    assert mark.passed is met
+
+
+async def test_the_day_after_a_meal_at_home_is_looked_at_again(tmp_path: Path) -> None:
+    # The reference leaves a day at its first meal in the city where the journey began, also with meals to come.
+    home = but(1, breakfast="Far Door, Avon", lunch="Red Door, Bree", dinner="Old Door, Bree")
+    plan = [home[0], but(2, breakfast="Blue Door, Bree", lunch="Green Door, Bree", dinner="-")[1], PLAN[2]]
+    plan[1] = plan[1] | {"dinner": "Door, Bree(Utah)"}
+    assert (await marked(tmp_path, plan, local_constraint={"cuisine": ["Indian"]})).passed
+    assert "cuisine" in (await marked(tmp_path, plan, local_constraint={"cuisine": ["Italian"]})).why
+
+
 async def test_the_cost_is_that_of_the_database(tmp_path: Path) -> None:
     # Flights 2 x 250, meals 2 x (10 + 30 + 15 + 20 + 10), two nights in a house for two at 80.
     assert (await marked(tmp_path, PLAN, budget=830)).passed

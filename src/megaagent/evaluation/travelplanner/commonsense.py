@@ -93,7 +93,7 @@ def nights_enough(question: Question, plan: Plan, database: Database) -> str:
         return "a day says nothing of accommodation"
     for place, run in groupby(day["accommodation"] for day in days):
         nights = len(list(run))
-        if place and place != "-":
+        if place not in NOTHING:
             found = database.hotels(*name_and_city(place))
             if len(found) == 1 and nights < float(found[0]["minimum nights"]):
                 return f"{place[:60]} is let for {found[0]['minimum nights']} nights or more"
