@@ -12,10 +12,12 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from megaagent.errors import ModelError
 from megaagent.models.anthropic import AnthropicModel
-from megaagent.models.contract import ChatMessage, Model, ModelRequest, ToolSpec
+from megaagent.models.batches import Batches, Progress, batches_of
+from megaagent.models.contract import ChatMessage, Model, ModelRequest, ModelResponse, ToolSpec
 from megaagent.models.foreign import ForeignModel
 from megaagent.models.openai import OpenAIModel
 from megaagent.models.script import Part, Playing, Script, raw, read_file, say, talk, text, wait, write_file
+from megaagent.models.served_batches import BatchPace
 from megaagent.models.server import SimServer
 from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
 
@@ -55,7 +57,7 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     async def put(model: SimulatedModel) -> Model:
         if request.param == "in process":
             return model
-        server = await SimServer({"play": model}, key="sesame", thoughts=True).__aenter__()
+        server = await SimServer({"play": model}, key="sesame", thoughts=True, batches=BatchPace(0.05)).__aenter__()
         servers.append(server)
         stream = request.param.endswith("streaming")
         if request.param == "foreign":
@@ -182,3 +184,55 @@ async def test_closing_twice_is_closing_once(opened: Open):
     await model.complete(conversation("builder"))
     await model.close()
     await model.close()
+
+
+async def ended(batches: Batches, name: str) -> Progress:
+    """How a batch stands when it has ended."""
+    async with asyncio.timeout(20):
+        while (progress := await batches.look(name)).position == "under way":
+            await asyncio.sleep(0.02)
+    return progress
+
+
+async def test_a_batch_is_answered_as_single_calls_are(opened: Open):
+    model = await opened(SimulatedModel(SCRIPT, latency=AT_ONCE))
+    batches = batches_of(model)
+    if batches is None:
+        pytest.skip("it takes no batches")
+    asked = [
+        conversation("builder"),
+        conversation("builder", max_output=2_000_000),
+        conversation("builder", ChatMessage("user", "Go on.")),
+    ]
+    name = await batches.send("run-7", asked)
+    progress = await ended(batches, name)
+    assert (progress.position, progress.answered, progress.total) == ("ended", 3, 3)
+    first, second, third = await batches.answers(name, "run-7", asked)
+    single = await model.complete(asked[0])
+    assert isinstance(first, ModelResponse)
+    assert (first.text, first.finish, first.echo) == (single.text, single.finish, single.echo)
+    assert [(call.name, json.loads(call.arguments)) for call in first.calls] == [
+        (call.name, json.loads(call.arguments)) for call in single.calls
+    ]
+    assert first.usage.prompt == single.usage.prompt
+    assert first.usage.completion == single.usage.completion > 0
+    assert isinstance(second, ModelError)
+    assert second.fault == "context_overflow"
+    assert isinstance(third, ModelResponse)
+    assert await batches.answers(name, "another", asked) != [first, second, third]  # none of that key is in it
+
+
+async def test_what_an_engine_that_died_had_in_a_batch_is_fetched_by_another(opened: Open):
+    simulated = SimulatedModel(SCRIPT, latency=AT_ONCE)
+    model = await opened(simulated)
+    batches = batches_of(model)
+    if batches is None:
+        pytest.skip("it takes no batches")
+    asked = conversation("builder")
+    name = await batches.send("run-8", [asked])
+    await ended(batches, name)
+    [answer] = await batches.answers(name, "run-8", [ModelRequest("play", (), TOOLS)])  # what was said is not known
+    assert isinstance(answer, ModelResponse)
+    assert [call.name for call in answer.calls] == ["write_file", "read_file", "talk"]
+    assert await batches.find("run-8") in (name, None)
+    assert (await batches.look("batch_999")).position == "unknown"

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from megaagent.errors import ModelError
+from megaagent.models.anthropic_batches import AnthropicBatches
 from megaagent.models.blocks import Document, MessageReading
 from megaagent.models.contract import ModelRequest
 from megaagent.models.faults import Secrets
@@ -55,8 +56,9 @@ class AnthropicModel(HTTPModel):
         limits: Callable[[Limits], None] | None = None,
     ):
         usable = usable_key(key)
+        dialect = Messages(stream=stream)
         super().__init__(
-            Messages(stream=stream),
+            dialect,
             base_url.rstrip("/").removesuffix("/v1"),
             key,
             {"x-api-key": usable} if usable else {},
@@ -65,6 +67,7 @@ class AnthropicModel(HTTPModel):
             settings=settings,
             limits=limits,
         )
+        self.batches = AnthropicBatches(self, dialect.whole())
 
 
 class Messages:
@@ -75,6 +78,12 @@ class Messages:
     def __init__(self, *, stream: bool):
         self._encoder = MessagesEncoder(stream=stream)
         self._decoder = msgspec.json.Decoder(Document)
+
+    def whole(self) -> Messages:
+        """The same without streams; what a server has refused is left out there too."""
+        other = Messages(stream=False)
+        other._encoder.without = self._encoder.without
+        return other
 
     def encode(self, request: ModelRequest) -> tuple[bytes, Layout]:
         return self._encoder.encode(request)

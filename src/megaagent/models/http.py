@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -103,6 +103,7 @@ class HTTPModel:
         self._dialect = dialect
         self._url, self._host = endpoint(base_url, dialect.path)
         self._target = URL(self._url)  # read once
+        self._root = self._target.path.removesuffix(dialect.path)
         self._headers = {
             "Content-Type": "application/json",
             "Accept": "text/event-stream" if stream else "application/json",
@@ -110,7 +111,7 @@ class HTTPModel:
             **(headers or {}),
             **credentials,
         }
-        self._secrets = Secrets(key.strip() if key else None, *passwords_in(base_url))
+        self.secrets = Secrets(key.strip() if key else None, *passwords_in(base_url))
         self._settings = settings or NetworkSettings()
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
@@ -138,16 +139,10 @@ class HTTPModel:
         data, sent = self._dialect.encode(request)
         body, size = _Body(data), len(data)
         del data  # whoever waits for an answer holds it no more
-        answer = self._dialect.reading(request, sent, self._secrets)
+        answer = self._dialect.reading(request, sent, self.secrets)
         try:
-            response = await self._exchange(request, body, answer)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            fault = "timeout" if isinstance(error, TimeoutError) else "connection"
-            raise ModelError(fault, f"{self._host}: {self._told(error)}".replace(" ssl:default", "")) from None
-        except aiohttp.ClientPayloadError as error:
-            raise _maybe_paid(ModelError("broken", f"{self._host}: the answer was cut: {self._told(error)}")) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise _maybe_paid(ModelError("connection", f"{self._host}: {self._told(error)}")) from None
+            with self._faults():
+                response = await self._exchange(request, body, answer)
         except ModelError as error:
             if error.maybe_paid and answer.counted:
                 error.usage = answer.usage()
@@ -162,11 +157,57 @@ class HTTPModel:
                     self._limits(limits)
                 pieces = _Pieces(reply, patience, self._settings.answer_bytes, self._host)
                 if reply.status != 200:
-                    raise error_of_answer(reply.status, reply.headers, await pieces.joined(), self._secrets)
+                    raise error_of_answer(reply.status, reply.headers, await pieces.joined(), self.secrets)
                 try:
                     return answer.response(whole=await self._read(reply, pieces, answer))
                 except ModelError as error:
                     raise _maybe_paid(error) from None
+
+    async def side_request(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None = None,
+        *,
+        kind: str = "application/json",
+        query: Mapping[str, str] | None = None,
+        deadline: float = 120.0,
+        most: int | None = None,
+    ) -> bytes:
+        """Ask the same server for something else than an answer; the whole of what it sends.
+
+        Args:
+            path: below the base URL.
+            kind: media type of `data`.
+            deadline: seconds.
+            most: bytes that are read; as the settings say for an answer unless told otherwise.
+
+        Raises:
+            ModelError: of every fault; `maybe_paid` says that the server may have done what was asked.
+        """
+        url = self._target.with_path(self._root + path, keep_query=True).update_query(dict(query or {}))
+        headers = {"Accept": "*/*", "Content-Type": kind}
+        with self._faults(), Patience(self._host, deadline, self._settings.stall) as patience:
+            asked = self._open().request(method, url, data=data, headers=headers, allow_redirects=False)
+            async with asked as reply:
+                pieces = _Pieces(reply, patience, most or self._settings.answer_bytes, self._host)
+                body = await pieces.joined()
+                if reply.status != 200:
+                    raise error_of_answer(reply.status, reply.headers, body, self.secrets)
+                return body
+
+    @contextmanager
+    def _faults(self) -> Generator[None]:
+        """What goes wrong on the network, as the faults that it is."""
+        try:
+            yield
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            fault = "timeout" if isinstance(error, TimeoutError) else "connection"
+            raise ModelError(fault, f"{self._host}: {self._told(error)}".replace(" ssl:default", "")) from None
+        except aiohttp.ClientPayloadError as error:
+            raise _maybe_paid(ModelError("broken", f"{self._host}: the answer was cut: {self._told(error)}")) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _maybe_paid(ModelError("connection", f"{self._host}: {self._told(error)}")) from None
 
     async def close(self) -> None:
         if self._session is not None:
@@ -196,7 +237,7 @@ class HTTPModel:
             return await self._read_stream(pieces, answer)
         body = await pieces.joined()
         if kind == "text/html" or body.lstrip()[:1] == b"<":
-            text = storable(self._secrets.hide(body[:4096].decode("utf-8", "replace")))[:120]
+            text = storable(self.secrets.hide(body[:4096].decode("utf-8", "replace")))[:120]
             raise ModelError("broken", f"{self._host} sent a web page; is the base URL right? {text!r}", status=200)
         answer.take(body)
         return True
@@ -211,7 +252,7 @@ class HTTPModel:
         return max(map(answer.take, list(stream.finish())), default=False)
 
     def _told(self, error: BaseException) -> str:
-        return self._secrets.hide(str(error) or type(error).__name__)[:300]
+        return self.secrets.hide(str(error) or type(error).__name__)[:300]
 
 
 class _Body(aiohttp.payload.Payload):

@@ -14,6 +14,7 @@ from megaagent.models.faults import Secrets, error_inside
 from megaagent.models.http import HTTPModel, usable_key
 from megaagent.models.limits import Limits
 from megaagent.models.network import NetworkSettings
+from megaagent.models.openai_batches import OpenAIBatches
 from megaagent.models.quirks import Quirks
 
 
@@ -44,8 +45,9 @@ class OpenAIModel(HTTPModel):
         limits: Callable[[Limits], None] | None = None,
     ):
         quirks = quirks or Quirks()
+        dialect = Completions(quirks, stream=stream)
         super().__init__(
-            Completions(quirks, stream=stream),
+            dialect,
             base_url,
             key,
             _credentials(usable_key(key), quirks.key_header),
@@ -54,6 +56,7 @@ class OpenAIModel(HTTPModel):
             settings=settings,
             limits=limits,
         )
+        self.batches = OpenAIBatches(self, dialect.whole())
 
 
 class Completions:
@@ -62,8 +65,15 @@ class Completions:
     path = "/chat/completions"
 
     def __init__(self, quirks: Quirks, *, stream: bool):
+        self._quirks = quirks
         self._encoder = RequestEncoder(quirks, stream=stream)
         self._decoder = msgspec.json.Decoder(Piece)
+
+    def whole(self) -> Completions:
+        """The same without streams; what a server has refused is left out there too."""
+        other = Completions(self._quirks, stream=False)
+        other._encoder.without = self._encoder.without
+        return other
 
     def encode(self, request: ModelRequest) -> tuple[bytes, None]:
         return self._encoder.encode(request), None

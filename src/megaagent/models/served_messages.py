@@ -74,6 +74,10 @@ class MessagesFace:
         version = request.headers.get("anthropic-version")
         if version not in VERSIONS:
             raise invalid(f"anthropic-version: {version!r} is no version" if version else REQUIRED)
+        return self.read_body(data, version)
+
+    def read_body(self, data: bytes, version: str = VERSIONS[0]) -> Body:
+        """The body of a call, or of one of a batch; as `read`."""
         try:
             body = self._decoder.decode(data)
         except (ValueError, RecursionError) as error:
@@ -91,21 +95,26 @@ class MessagesFace:
         tools = tuple(ToolSpec(t["name"], t.get("description", ""), t["input_schema"]) for t in body.tools or ())
         return ModelRequest(body.model, (*system, *messages), tools, body.max_tokens or 1, body.temperature)
 
-    async def answer(self, request: web.Request, body: Body, response: ModelResponse) -> web.StreamResponse:
-        """The answer as the API gives it, whole or piece by piece."""
-        content = self._content(body, response)
-        head: dict[str, Any] = {
+    def document(self, body: Body, response: ModelResponse) -> dict[str, Any]:
+        """The whole answer."""
+        return {
             "id": f"msg_{next(self._numbers):024d}",
             "type": "message",
             "role": "assistant",
             "model": response.model or body.model,
-            "content": [],
-            "stop_reason": None,
+            "content": self._content(body, response),
+            "stop_reason": _STOPS[response.finish],
             "stop_sequence": None,
+            "usage": _usage(body, response.usage),
         }
-        usage, stop = _usage(body, response.usage), _STOPS[response.finish]
+
+    async def answer(self, request: web.Request, body: Body, response: ModelResponse) -> web.StreamResponse:
+        """The answer as the API gives it, whole or piece by piece."""
+        document = self.document(body, response)
         if not body.stream:
-            return _json({**head, "content": content, "stop_reason": stop, "usage": usage})
+            return _json(document)
+        content, usage, stop = document["content"], document["usage"], document["stop_reason"]
+        head: dict[str, Any] = {**document, "content": [], "stop_reason": None}
         reply = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
         try:
             await reply.prepare(request)
@@ -119,13 +128,18 @@ class MessagesFace:
         return reply
 
     def refusal(self, error: ModelError) -> web.Response:
-        status, kind = _TOLD[error.fault]
-        headers = {"request-id": f"req_{next(self._numbers):024d}"}
+        status, document = self.refused(error)
+        headers = {"request-id": document["request_id"]}
         if error.retry_after is not None:
             headers["retry-after"] = f"{error.retry_after:g}"
+        return _json(document, status, headers)
+
+    def refused(self, error: ModelError) -> tuple[int, dict[str, Any]]:
+        """Status and document of a refusal."""
+        status, kind = _TOLD[error.fault]
         detail = f"prompt is too long: {error.detail}" if error.fault == "context_overflow" else error.detail
         told = {"type": kind, "message": detail}
-        return _json({"type": "error", "error": told, "request_id": headers["request-id"]}, status, headers)
+        return status, {"type": "error", "error": told, "request_id": f"req_{next(self._numbers):024d}"}
 
     # -- thoughts -----------------------------------------------------------------------------------------------
 

@@ -17,7 +17,9 @@ from aiohttp import web
 from megaagent.errors import Fault, ModelError
 from megaagent.events import Struct, ToolCall, Usage
 from megaagent.models.contract import ChatMessage, Model, ModelRequest, ModelResponse, ToolSpec
+from megaagent.models.served_batches import BatchDesk, BatchPace
 from megaagent.models.served_messages import MessagesFace
+from megaagent.models.served_rules import Body
 
 # How each fault is told: status, type and code, as OpenAI does where it does.
 _TOLD: Final[dict[Fault, tuple[int, str, str | None]]] = {
@@ -44,6 +46,7 @@ class Billed(Struct, frozen=True):
     model: str
     usage: Usage
     time: float  # seconds since 1970
+    batched: bool = False  # at the price of batches
 
 
 class _Function(msgspec.Struct):
@@ -88,12 +91,21 @@ class SimServer:
         key: if given, what a caller must send, as a bearer token or as `x-api-key`.
         thoughts: over the Messages API, each answer begins with a signed thought, which must come back unchanged.
         port: 0 takes any that is free.
+        batches: takes batches of both protocols too, and works on them like this.
 
     Attributes:
         bill: every call that was answered, also when the caller had gone by then.
     """
 
-    def __init__(self, models: Mapping[str, Model], *, key: str | None = None, port: int = 0, thoughts: bool = False):
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        *,
+        key: str | None = None,
+        port: int = 0,
+        thoughts: bool = False,
+        batches: BatchPace | None = None,
+    ):
         self._models = dict(models)
         self._key = key
         self._port = port
@@ -103,6 +115,7 @@ class SimServer:
         self._known_tools: dict[bytes, tuple[ToolSpec, ...]] = {}
         self._numbers = itertools.count(1)
         self._face = MessagesFace(thoughts=thoughts)
+        self.batches = BatchDesk(batches, self._batched, self._batched_message, self._may) if batches else None
         self.bill: list[Billed] = []
 
     @property
@@ -120,6 +133,8 @@ class SimServer:
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_post("/v1/messages", self._message)
         app.router.add_get("/v1/models", self._list)
+        if self.batches is not None:
+            self.batches.register(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
@@ -128,6 +143,8 @@ class SimServer:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        if self.batches is not None:
+            await self.batches.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -141,32 +158,59 @@ class SimServer:
         try:
             if not self._may(request):
                 raise ModelError("unauthorized", "the key is missing or wrong")
-            body = self._read(await request.read())
-            if body.model not in self._models:
-                raise ModelError("not_found", f"the model {body.model!r} does not exist")
-            response = await self._models[body.model].complete(self._request(body))
+            body, response = await self._answered(await request.read())
         except ModelError as error:
             return _refusal(error)
-        self.bill.append(Billed(body.model, response.usage, time.time()))
-        name = response.model or body.model
-        head = {"id": f"chatcmpl-{next(self._numbers)}", "created": int(time.time()), "model": name}
+        head = self._head(body, response)
         if body.stream:
             options = body.stream_options or _StreamOptions()
             return await _stream(request, head, response, include_usage=options.include_usage)
         return _json({**head, "object": "chat.completion", **_whole(response)})
+
+    async def _answered(self, data: bytes, *, batched: bool = False) -> tuple[_Body, ModelResponse]:
+        body = self._read(data)
+        if body.model not in self._models:
+            raise ModelError("not_found", f"the model {body.model!r} does not exist")
+        response = await self._models[body.model].complete(self._request(body))
+        self.bill.append(Billed(body.model, response.usage, time.time(), batched))
+        return body, response
+
+    def _head(self, body: _Body, response: ModelResponse) -> dict[str, Any]:
+        name = response.model or body.model
+        return {"id": f"chatcmpl-{next(self._numbers)}", "created": int(time.time()), "model": name}
+
+    async def _batched(self, data: bytes) -> tuple[int, Any]:
+        """One request of a batch."""
+        try:
+            body, response = await self._answered(data, batched=True)
+        except ModelError as error:
+            return _told_as(error)
+        return 200, {**self._head(body, response), "object": "chat.completion", **_whole(response)}
 
     async def _message(self, request: web.Request) -> web.StreamResponse:
         try:
             if not self._face.may(request, self._key):
                 raise ModelError("unauthorized", "invalid x-api-key")
             body = self._face.read(request, await request.read())
-            if body.model not in self._models:
-                raise ModelError("not_found", f"model: {body.model}")
-            response = await self._models[body.model].complete(self._face.request(body))
+            response = await self._said(body)
         except ModelError as error:
             return self._face.refusal(error)
-        self.bill.append(Billed(body.model, response.usage, time.time()))
         return await self._face.answer(request, body, response)
+
+    async def _said(self, body: Body, *, batched: bool = False) -> ModelResponse:
+        if body.model not in self._models:
+            raise ModelError("not_found", f"model: {body.model}")
+        response = await self._models[body.model].complete(self._face.request(body))
+        self.bill.append(Billed(body.model, response.usage, time.time(), batched))
+        return response
+
+    async def _batched_message(self, data: bytes) -> tuple[int, Any]:
+        """One request of a batch over the Messages API."""
+        try:
+            body = self._face.read_body(data)
+            return 200, self._face.document(body, await self._said(body, batched=True))
+        except ModelError as error:
+            return self._face.refused(error)
 
     def _may(self, request: web.Request) -> bool:
         return self._face.may(request, self._key)
@@ -274,8 +318,11 @@ def _json(document: Any, status: int = 200, headers: Mapping[str, str] | None = 
 
 
 def _refusal(error: ModelError) -> web.Response:
-    status, kind, code = _TOLD[error.fault]
+    status, document = _told_as(error)
     headers = {} if error.retry_after is None else {"Retry-After": f"{error.retry_after:g}"}
-    return _json(
-        {"error": {"message": error.detail, "type": kind, "param": None, "code": code}}, status=status, headers=headers
-    )
+    return _json(document, status=status, headers=headers)
+
+
+def _told_as(error: ModelError) -> tuple[int, Any]:
+    status, kind, code = _TOLD[error.fault]
+    return status, {"error": {"message": error.detail, "type": kind, "param": None, "code": code}}
