@@ -94,6 +94,30 @@ async def test_a_run_there_is_steered_with_the_full_token_only(terminal: Opening
         assert code != 0 and "megaagent resume" in said
 
 
+async def test_what_is_said_to_no_run_by_name_is_for_the_latest_that_is_going_on(
+    terminal: Opening, tmp_path: Path
+) -> None:
+    silent = Silent()
+    async with SimServer({"small": silent}) as server:
+        run = await terminal(tmp_path, "run", GOAL, *names(server), "--quiet", "--set", "limits.grace=0.0")
+        await silent.asked.wait()
+        [going_on] = (tmp_path / "megaagent-runs").glob("2*")
+        ended = await piped(tmp_path, "run", "--scenario", "gobang", "--speed", "0", "--max-tokens", "40000")
+        assert ended.code == ENDINGS["exhausted"], ended.out + ended.err
+        assert (await piped(tmp_path, "pause")).code == 0
+        alone = await piped(tmp_path, "approve", going_on.name)  # a run alone is no name of an approval
+        assert alone.err == "megaagent: error: no approval is open\n"
+        assert (await piped(tmp_path, "stop")).code == 0
+        assert await run.end() == ENDINGS["stopped"]
+        after = await piped(tmp_path, "pause")
+        assert after.code != 0 and f"megaagent resume {going_on.name}" not in after.err  # the latest of all
+        narrower = await piped(tmp_path, "resume", going_on.name, "--set", "limits.agents=0")
+        assert "resume: limits.agents must be more than 0" in narrower.err
+        silent.may_speak.set()
+        again = await piped(tmp_path, "resume", going_on.name, "--attended", "--quiet")
+        assert again.code == ENDINGS["completed"], again.out + again.err
+
+
 async def test_an_address_without_a_dashboard_is_told(finished: Path) -> None:
     nobody = await piped(finished, "tree", "--host", "http://127.0.0.1:9", "--token", "x")
     assert nobody.code == RUN_FOLDER and "no dashboard answers at http://127.0.0.1:9" in nobody.err

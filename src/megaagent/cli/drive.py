@@ -31,24 +31,23 @@ if TYPE_CHECKING:
 PATIENCE = 10.0  # seconds between a stop and the next look at whether the disk lets the run end
 
 
-def drive(run: AbstractAsyncContextManager[Run], look: Look, *, web: bool = False) -> int:
+def drive(run: AbstractAsyncContextManager[Run], look: Look) -> int:
     """Live through a run; returns the exit code of its ending.
 
     Args:
         run: what `megaagent.run.start` or `resume` gave, not yet entered.
-        web: serve the dashboard of this run beside it, until it ends.
     """
-    return asyncio.run(_drive(run, look, web))
+    return asyncio.run(_drive(run, look))
 
 
-async def _drive(opened: AbstractAsyncContextManager[Run], look: Look, web: bool) -> int:
+async def _drive(opened: AbstractAsyncContextManager[Run], look: Look) -> int:
     view, reader = choose(look), target(sys.stdout)
     interrupts = Interrupts(view)
     interrupts.install()
     try:
         async with opened as live:
             interrupts.live = live
-            async with _in_browser(live, web):
+            async with _in_browser(live, look.web):
                 result = await _watch(live, view, look)
             figures = live.state.run
         if live.follower is not None and live.follower.sent is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from megaagent.cli.options import Caps, Chosen, Look, Models, Set
+from megaagent.cli.options import Caps, Chosen, Conduct, Look, Models
 
 HELP = """\b
 Examples:
@@ -26,6 +26,7 @@ def command(
     chosen: Chosen,
     models: Models,
     caps: Caps,
+    conduct: Conduct,
     look: Look,
     prompts: Annotated[
         Path | None,
@@ -36,12 +37,10 @@ def command(
     say: Annotated[
         str | None, typer.Option("--say", metavar="TEXT", help="Mail to the boss, from you.", show_default=False)
     ] = None,
-    set_: Set = None,
 ) -> int:
-    from megaagent.cli.configured import assignment
     from megaagent.cli.drive import drive
     from megaagent.fork import fork
 
     replaced = {"prompts": str(prompts.absolute())} if prompts is not None else {}
-    changes = dict(map(assignment, set_ or [])) | models.changes() | replaced | caps.changes()
+    changes = conduct.changes() | models.changes() | replaced | caps.changes()
     return drive(fork(chosen.folder(), at=at, changes=changes, say=say), look)

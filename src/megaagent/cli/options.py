@@ -224,6 +224,94 @@ class Look(Group):
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the live view.")] = False
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line; the last is the result.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", help="Only the result.")] = False
+    web: Annotated[
+        bool, typer.Option("--web", help="Show the run in a browser too; a link is printed. See: megaagent serve")
+    ] = False
+
+
+@dataclass(frozen=True)
+class Conduct(Group):
+    """How a run goes on: what its agents may use, whom they may ask, and single settings."""
+
+    set_: Set = None
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            "--speed", metavar="X", help="A simulated model's: 1 is as a real one, 0 at once.", show_default=False
+        ),
+    ] = None
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--check",
+            metavar="COMMAND",
+            help="Must exit with 0 on the deliverable; may be given again.",
+            show_default=False,
+        ),
+    ] = None
+    tools: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tools",
+            metavar="FILE.py",
+            help="Tools of yours: a file of typed functions, or a name that a package offers; may be given again.",
+            show_default=False,
+        ),
+    ] = None
+    mcp: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mcp",
+            metavar="FILE",
+            help='Tools of MCP servers, as {"mcpServers": {...}}; may be given again.',
+            show_default=False,
+        ),
+    ] = None
+    ask_before: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ask-before",
+            metavar="TOOL",
+            help="Ask you before an agent uses this tool; write_* is a pattern; may be given again.",
+            show_default=False,
+        ),
+    ] = None
+    attended: Annotated[
+        bool | None,
+        typer.Option(
+            "--attended/--unattended",
+            help="You are there: agents may ask you, and a pause waits for you.",
+            show_default=False,
+        ),
+    ] = None
+    otel: Annotated[
+        bool | None,
+        typer.Option(
+            "--otel/--no-otel",
+            help="Send spans and metrics by OTLP, to where OTEL_* says. See: megaagent trace",
+            show_default=False,
+        ),
+    ] = None
+
+    def changes(self) -> dict[str, Any]:
+        """What of it was given, as settings.
+
+        Raises:
+            ConfigurationError: a `--set` is no NAME=VALUE.
+        """
+        from megaagent.cli.configured import assignment
+
+        return dict(map(assignment, self.set_ or [])) | _given(
+            {
+                "simulation.speed": self.speed,
+                "checks": self.check or None,
+                "tools.functions": self.tools or None,
+                "tools.mcp": self.mcp or None,
+                "tools.ask_before": self.ask_before or None,
+                "attended": self.attended,
+                "telemetry.otel": self.otel,
+            }
+        )
 
 
 def _given(changes: dict[str, Any]) -> dict[str, Any]:

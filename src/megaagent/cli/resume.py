@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from megaagent.cli.options import Caps, Chosen, Look, Models
+from megaagent.cli.options import Caps, Chosen, Conduct, Look, Models
 
 HELP = """\b
 Examples:
   megaagent resume
   megaagent resume 20261121-0931 --max-cost 20
   megaagent resume --model openai:gpt-4.1
+  megaagent resume --attended --set limits.agents=50
 
 What was paid for is not paid again; a cap that is given replaces the old one.
-Another model holds until the run ends again: name it at the next resume too."""
+Other options hold until the run ends again: name them at the next resume too."""
 
 
-def command(chosen: Chosen, models: Models, caps: Caps, look: Look) -> int:
+def command(chosen: Chosen, models: Models, caps: Caps, conduct: Conduct, look: Look) -> int:
     from megaagent.cli.drive import drive
     from megaagent.launch import resume
 
-    return drive(resume(chosen.folder(), changes=models.changes() | caps.changes()), look)
+    changes = conduct.changes() | models.changes() | caps.changes()
+    return drive(resume(chosen.folder(), changes=changes), look)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -9,12 +11,14 @@ import typer
 from megaagent.cli.options import Place
 from megaagent.errors import ConfigurationError
 from megaagent.events import Ruling
+from megaagent.folder import all_runs, runs_folder
 
 Words: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[RUN] [ID]",
-        help="What waits: its id, or the name of the agent; the only one that does by default. The latest run.",
+        help="What waits: its id, or the name of the agent; the only one that does by default. "
+        "The latest run that is going on.",
         show_default=False,
     ),
 ]
@@ -32,6 +36,14 @@ def rule(ruling: Ruling, words: list[str] | None, remark: str, place: Place) -> 
     from megaagent.control import Request
 
     *run, id = words or [""]
+    if not run and id and place.host is None and _begins_a_run(place, id):
+        run, id = [id], ""
     if len(run) > 1:
         raise ConfigurationError(f"{' '.join(words or [])}: at most a run and an approval are named; quote a remark")
     return tell(place, Request(ruling, id, remark), run[0] if run else None)
+
+
+def _begins_a_run(place: Place, word: str) -> bool:
+    """Whether a word alone names a run, by its folder or the beginning of its id, and nothing that waits in one."""
+    runs = all_runs(runs_folder(place.runs, os.environ))
+    return Path(word).is_dir() or any(folder.id.startswith(word) for folder in runs)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from megaagent.cli.exits import table
-from megaagent.cli.options import FirstCaps, Look, Models, Runs, Set
+from megaagent.cli.options import Conduct, FirstCaps, Look, Models, Runs
 from megaagent.errors import ConfigurationError
 
 LONGEST = 1 << 20  # bytes of a goal that are read at all
@@ -35,6 +35,7 @@ Exit codes:
 def command(
     models: Models,
     caps: FirstCaps,
+    conduct: Conduct,
     look: Look,
     goal: Annotated[
         str | None, typer.Argument(metavar="GOAL", help="What is to be made, in plain words; - reads standard input.")
@@ -60,7 +61,6 @@ def command(
     settings: Annotated[
         Path | None, typer.Option("--settings", metavar="FILE", help="Settings in a TOML file.", show_default=False)
     ] = None,
-    set_: Set = None,
     source: Annotated[
         Path | None,
         typer.Option(
@@ -71,75 +71,19 @@ def command(
         ),
     ] = None,
     runs: Runs = None,
-    speed: Annotated[
-        float | None,
-        typer.Option(
-            "--speed", metavar="X", help="A simulated model's: 1 is as a real one, 0 at once.", show_default=False
-        ),
-    ] = None,
-    check: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--check",
-            metavar="COMMAND",
-            help="Must exit with 0 on the deliverable; may be given again.",
-            show_default=False,
-        ),
-    ] = None,
-    tools: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tools",
-            metavar="FILE.py",
-            help="Tools of yours: a file of typed functions, or a name that a package offers; may be given again.",
-        ),
-    ] = None,
-    mcp: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--mcp", metavar="FILE", help='Tools of MCP servers, as {"mcpServers": {...}}; may be given again.'
-        ),
-    ] = None,
-    ask_before: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--ask-before",
-            metavar="TOOL",
-            help="Ask you before an agent uses this tool; write_* is a pattern; may be given again.",
-        ),
-    ] = None,
-    attended: Annotated[
-        bool, typer.Option("--attended", help="You are there: agents may ask you, and a pause waits for you.")
-    ] = False,
-    web: Annotated[
-        bool, typer.Option("--web", help="Show the run in a browser too; a link is printed. See: megaagent serve")
-    ] = False,
-    otel: Annotated[
-        bool, typer.Option("--otel", help="Send spans and metrics by OTLP, to where OTEL_* says. See: megaagent trace")
-    ] = False,
 ) -> int:
-    from megaagent.cli.configured import assignment, configured
+    from megaagent.cli.configured import configured
     from megaagent.cli.drive import drive
     from megaagent.launch import start
 
     words = _goal(goal, goal_file, scenario)
     if words is not None and not words.strip():
         raise ConfigurationError("the goal is empty: say in plain words what is to be made")
-    changes: dict[str, Any] = {
-        "simulation.speed": speed,
-        "checks": check or None,
-        "tools.functions": tools or None,
-        "tools.mcp": mcp or None,
-        "tools.ask_before": ask_before or None,
-        "attended": attended or None,
-        "telemetry.otel": otel or None,
-    }
-    changes = {name: value for name, value in changes.items() if value is not None}  # an absent one changes nothing
-    given = models.changes() | caps.changes() | changes
+    given = conduct.changes() | models.changes() | caps.changes()
     model, base_url = given.pop("model.name", None), given.pop("model.base_url", None)
-    tree = configured(settings, [*map(assignment, set_ or []), *given.items()])
+    tree = configured(settings, list(given.items()))
     run = start(words, scenario=scenario, model=model, base_url=base_url, settings=tree, source=source, runs=runs)
-    return drive(run, look, web=web)
+    return drive(run, look)
 
 
 def _goal(goal: str | None, goal_file: str | None, scenario: str | None) -> str | None:
