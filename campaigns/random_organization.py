@@ -197,6 +197,8 @@ def person(seed: int) -> Callable[[Control, State], Coroutine[Any, Any, None]]:
 
 async def _do(act: str, control: Control, state: State, random: Random) -> None:
     there = sorted(member.id.rpartition("/")[2] for member in state.live())
+    if not there:
+        return  # the run has just ended
     if act == "send":
         await control.send(random.choice(there), f"a word from outside, {random.randrange(1000)}")
     elif act == "pause":
