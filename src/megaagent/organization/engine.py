@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from heapq import nsmallest
 from itertools import islice
 from typing import Any
 
@@ -48,6 +49,7 @@ OUTSIDE = (
 )
 OVERRUN = "budget overrun"
 SLICE = 32  # steps that are begun in one round of the event loop
+DECIDED = 400  # agents whose consequences are looked at in one round of it
 LOOKED_AT = 2_000  # agents in one tick: at a hundred thousand, all of them would hold up the loop
 TICK = 1.0  # seconds of the run's clock between two looks at all that act
 
@@ -92,6 +94,7 @@ class Organization:
         self._bug: BaseException | None = None
         self._mail = 0
         self._told = False  # the boss, of the budget: also while that is on its way into the journal
+        self._decided: set[AgentId] = set()  # touched, with no more consequences: their steps may begin
         self._alarms = Alarms()  # of the waits of those who rest
         self._ticked = 0.0
         self._rounds: Iterator[AgentId] = iter(())
@@ -195,8 +198,12 @@ class Organization:
         try:
             while self._ending is None and self._bug is None:
                 self._changed.clear()
-                if not await self._decide():
-                    await self._begin_steps()
+                if await self._decide():
+                    continue
+                await self._begin_steps()
+                if self.state.touched:  # of many some are looked at at a time
+                    await asyncio.sleep(0)
+                else:
                     await self._settle()
             if self._bug is not None:
                 raise self._bug
@@ -216,11 +223,13 @@ class Organization:
         """Let the engine's own consequences become facts, serially, so that each follows from the one before."""
         state = self.state
         now = self._clock.now()
-        for agent in state.touched:
+        touched = self._next_touched()
+        for agent in touched:
             waiting = state.members[agent].waiting
             self._alarms.set(agent, waiting.until if waiting is not None else None)
-        state.touched |= self._alarms.ring(now)
-        touched = set(state.touched)
+        touched |= self._alarms.ring(now)
+        state.touched -= touched
+        self._decided |= touched
         facts = follow_up(state, touched, self.limits, now, self.new_id)
         if not facts and state.run.paused is None:
             if self.limits.monitors:
@@ -233,10 +242,19 @@ class Organization:
             before = state.position
             await self.append(facts)
             if state.position > before:
+                self._decided -= touched
+                state.touched |= touched
                 return True
             self._postponed |= touched  # all of it was about agents whose leaving is on its way into the journal
         await self._call_off_retired()
         return False
+
+    def _next_touched(self) -> set[AgentId]:
+        """Those of the touched agents that are looked at next, the deepest first: all of them unless they are many."""
+        touched = self.state.touched
+        if len(touched) <= DECIDED:
+            return set(touched)
+        return set(nsmallest(DECIDED, touched, key=lambda agent: (-agent.count("/"), agent)))
 
     def _tick(self, now: float) -> list[Fact]:
         """Once in a while all that act are looked at, some at a time, and not only what has changed."""
@@ -273,11 +291,11 @@ class Organization:
 
     async def _begin_steps(self) -> None:
         state = self.state
-        touched, state.touched = state.touched, set()
+        decided, self._decided = self._decided, set()
         if self.ledger.out_of_time(self._clock.now()):
             self.end("exhausted", f"the wall time of {self.ledger.seconds:g} s is used up")
             return
-        for agent in sorted(touched - self._steps.keys()):
+        for agent in sorted(decided - self._steps.keys()):
             member = state.members[agent]
             if self._may_begin(member):
                 self._ready.add(agent, priority(state, member))
@@ -313,11 +331,10 @@ class Organization:
         if state.run.paused is not None:
             self._voices.call_off_waiting()
         idle = not self._steps and self._verifying is None and not self._programs.agents() and not self._going
-        if idle:
-            self._assert_not_forgotten(state.live())
         if idle and state.run.paused is not None and not (self._attended or state.run.held):
             self.end("paused", state.run.paused)
         elif idle and not self._anybody_is_timed() and not self._anybody_is_held():
+            self._assert_not_forgotten(state.live())
             await self._stalled()
         else:
             looked = self._voices.at_the_gate and state.run.paused is None
@@ -329,7 +346,8 @@ class Organization:
         if self._ending is not None:
             return
         for member in members:
-            scheduled = member.id in self._steps or member.id in self.state.touched or member.id in self._ready
+            looked_at = member.id in self.state.touched or member.id in self._decided
+            scheduled = looked_at or member.id in self._steps or member.id in self._ready
             if (member.going or member.inbox) and not scheduled and self._may_begin(member):
                 raise AssertionError(f"lost wake-up: {member.id} may act and has no step scheduled")
 
