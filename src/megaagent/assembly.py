@@ -22,9 +22,11 @@ from megaagent.models.breaker import Breaker
 from megaagent.models.gate import Gate
 from megaagent.models.prices import prices_version
 from megaagent.organization.approvals import Approvals
+from megaagent.organization.asking import Voice
 from megaagent.organization.budget import Ledger
 from megaagent.organization.by_hand import ByHand
 from megaagent.organization.contexts import Contexts
+from megaagent.organization.economy import Bulk, Economy
 from megaagent.organization.engine import Organization
 from megaagent.organization.files import FilesPart
 from megaagent.organization.memory import Memory
@@ -38,7 +40,7 @@ from megaagent.organization.state import State
 from megaagent.organization.step import Steps
 from megaagent.organization.turns import TurnPart
 from megaagent.organization.verification import Acceptance, Verification
-from megaagent.organization.voices import Voice, Voices
+from megaagent.organization.voices import Voices
 from megaagent.organization.work import Work
 from megaagent.runtimes.contract import Handle, Runtime
 from megaagent.sandboxes.contract import Execution, Process, Program
@@ -56,6 +58,7 @@ class Parts(msgspec.Struct, frozen=True):
     Attributes:
         voices, gates: the models by tier, and who may call each now.
         breakers, fallbacks: by adapter, of its endpoint; and whom to ask in place of a model that is not available.
+        bulk: by adapter, of those that take batches.
         tools: the user's own.
         acceptance: the executed checks of the deliverable.
         disk: what waits, and tells, when the run's folder cannot be written; without it such a failure ends the run.
@@ -78,6 +81,7 @@ class Parts(msgspec.Struct, frozen=True):
     state: State | None = None
     breakers: Mapping[str, Breaker] = {}
     fallbacks: Sequence[Voice] = ()
+    bulk: Mapping[str, Bulk] = {}
 
 
 def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
@@ -99,6 +103,18 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
     left = partial(budget_line, ledger, state)
     contexts = Contexts(state, prompts, limits, lambda: reader, organization.append, left, scopes)
     random = Random(settings.simulation.seed)
+    economy = Economy(
+        settings.economy,
+        state,
+        parts.bulk,
+        organization.append,
+        clock,
+        run=parts.run,
+        epoch=journal.epoch,
+        retry=settings.retry,
+        random=random,
+        tools=boxed.specs,
+    )
     voices = Voices(
         parts.voices,
         parts.gates,
@@ -111,7 +127,9 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
         random=random,
         breakers=parts.breakers,
         fallbacks=parts.fallbacks,
+        economy=economy,
     )
+    economy.furnish(voices)
     programs = Programs(
         parts.runtime,
         organization.append,

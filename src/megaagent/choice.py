@@ -13,13 +13,15 @@ from msgspec.structs import replace
 from megaagent.descriptors import open_for_calls
 from megaagent.errors import ConfigurationError
 from megaagent.events import Tier, Usage
-from megaagent.models import endpoint_of, open_model
+from megaagent.models import PROVIDERS, endpoint_of, open_model, parse_model
+from megaagent.models.batches import Batches, batches_of
 from megaagent.models.breaker import Breaker
 from megaagent.models.contract import Model, ModelRequest, ModelResponse
 from megaagent.models.gate import Gate
 from megaagent.models.prices import Price, cost_of, parse_price, worst_case
 from megaagent.models.settings import TierSettings
-from megaagent.organization.voices import Voice
+from megaagent.organization.asking import Voice
+from megaagent.organization.economy import Bulk
 from megaagent.redaction import Secrets, passwords_in
 from megaagent.settings import Settings
 
@@ -69,6 +71,10 @@ class _Lasting:
     def __init__(self, model: Model):
         self._model = model
 
+    @property
+    def batches(self) -> Batches | None:
+        return batches_of(self._model)
+
     async def complete(self, request: ModelRequest) -> ModelResponse:
         return await self._model.complete(request)
 
@@ -109,6 +115,27 @@ def open_models(settings: Settings, environ: Mapping[str, str], given: Mapping[s
             raise ConfigurationError(f"{_named_by(name, settings)} {error}") from error
         adapters.breakers[name] = breakers.setdefault(endpoint, Breaker(endpoint, settings.breaker))
     return adapters
+
+
+def bulk_of(adapters: Mapping[str, Model], settings: Settings) -> dict[str, Bulk]:
+    """Which of the models take batches, and how much cheaper that is.
+
+    Raises:
+        ConfigurationError: the settings ask for economy, and none does.
+    """
+    bulk: dict[str, Bulk] = {}
+    for name, model in adapters.items():
+        batches, own = batches_of(model), settings.economy.discount
+        discount = PROVIDERS[parse_model(name)[0]].batch_discount if own is None else own
+        if batches is not None and discount is not None:
+            bulk[name] = Bulk(batches, discount)
+    if settings.economy.on and not bulk:
+        able = ", ".join(name for name, provider in PROVIDERS.items() if provider.batch_discount is not None)
+        raise ConfigurationError(
+            f"--economy: none of {', '.join(adapters)} is known to take batches ({able} do). If yours does, say by "
+            "what share they are cheaper: --set economy.discount=0.5"
+        )
+    return bulk
 
 
 def _named_by(name: str, settings: Settings) -> str:

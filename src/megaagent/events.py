@@ -362,6 +362,63 @@ class CallRerouted(Event, frozen=True):
     cost: float = 0.0
 
 
+class BatchIntended(Event, frozen=True):
+    """Written before calls are handed to a provider by the batch; their own intents stand before it.
+
+    Attributes:
+        batch: our name of it, by which the provider knows it too where it can.
+        model: `provider:model`.
+    """
+
+    batch: str
+    model: str
+    calls: tuple[CallId, ...]
+
+
+class BatchSent(Event, frozen=True):
+    """The provider has taken the batch and calls it `name`; written before anybody waits for it."""
+
+    batch: str
+    name: str
+
+
+class BatchEnded(Event, frozen=True):
+    """Nothing more comes of the batch; what became of its calls is recorded before.
+
+    Attributes:
+        how: "refused" it was never taken, "lost" nobody knows it, "late" it was given up, "called off" the run has
+            ended.
+        answered: of its calls.
+    """
+
+    batch: str
+    how: Literal["ended", "refused", "lost", "late", "called off"]
+    answered: int = 0
+    reason: str = ""
+
+
+class TextsEmbedded(Event, frozen=True):
+    """Texts were made vectors of, for recall; whose fact it is had searched, or said them.
+
+    Attributes:
+        model: `provider:model`.
+        tokens, cost: as the provider counted, in US dollars; the cost is None when the price is unknown.
+    """
+
+    model: str
+    texts: int
+    tokens: int
+    cost: float | None = None
+
+
+class EmbeddingFailed(Event, frozen=True):
+    """The embedding model cannot be asked; from here on this engine's recall goes by words alone."""
+
+    model: str
+    fault: str
+    detail: str
+
+
 class CircuitChanged(Event, frozen=True):
     """The circuit breaker of an endpoint took another position.
 
@@ -385,6 +442,7 @@ class ModelAnswered(Event, frozen=True):
         seconds: from the first attempt to the answer.
         repairs: what had to be mended in the answer to make it valid.
         echo: what the provider wants sent back with it, in its adapter's own format.
+        batch: in which it came, if it did; `saved` is by how much less than a single call it cost, in US dollars.
     """
 
     call: CallId
@@ -398,6 +456,8 @@ class ModelAnswered(Event, frozen=True):
     seconds: float = 0.0
     repairs: tuple[str, ...] = ()
     echo: Body = ""
+    batch: str = ""
+    saved: float = 0.0
 
 
 class ToolReturned(Event, frozen=True):
@@ -651,6 +711,11 @@ AnyEvent = Union[
     CallRetried,
     CallFailed,
     CallRerouted,
+    BatchIntended,
+    BatchSent,
+    BatchEnded,
+    TextsEmbedded,
+    EmbeddingFailed,
     CircuitChanged,
     ModelAnswered,
     ToolReturned,

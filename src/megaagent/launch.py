@@ -17,7 +17,7 @@ from megaagent import events as ev
 from megaagent.adoption import adopting, contents, unknown_commits
 from megaagent.agent.prompts import Prompts
 from megaagent.assembly import Parts, assemble, first_facts
-from megaagent.choice import Adapters, check_price, is_simulated, open_models, voice_of, voices_of
+from megaagent.choice import Adapters, bulk_of, check_price, is_simulated, open_models, voice_of, voices_of
 from megaagent.clock import Clock, WallClock
 from megaagent.collector import rarely_collecting
 from megaagent.control import Control, ControlServer
@@ -83,6 +83,7 @@ async def start(
     goal = goal_of(goal, chosen)
     models = open_models(settings, environ, models or {})
     check_price(settings)
+    bulk_of(models, settings)
     check_telemetry(settings.telemetry)
     Prompts(Path(settings.prompts) if settings.prompts else None)
     kept = runs_folder(Path(runs) if runs else None, environ)
@@ -147,6 +148,7 @@ async def resume(
     check_telemetry(settings.telemetry)
     chosen = find_scenario(past.began.scenario) if past.began.scenario else None
     opened = open_models(settings, environ, models or {})
+    bulk_of(opened, settings)
     async with AsyncExitStack() as stack:
         outfit = await stack.enter_async_context(equipped(settings, tools, environ, opened.secrets, pins_in(folder)))
         journal = SQLiteJournal.open(folder.journal, clock, durability=settings.durability)
@@ -228,6 +230,7 @@ async def enter(
         breakers=models.breakers,
         fallbacks=tuple(voice_of(name, settings) for name in settings.model.fallbacks),
         state=state,
+        bulk=bulk_of(models, settings),
     )
     organization, questions, approvals = assemble(parts)
     keeper = Keeper(organization.state, journal, journal.reader())

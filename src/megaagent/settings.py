@@ -18,6 +18,7 @@ from megaagent.models.breaker import BreakerSettings
 from megaagent.models.gate import GateSettings
 from megaagent.models.retry import RetrySettings
 from megaagent.models.settings import ModelSettings, check_models
+from megaagent.organization.economy import EconomySettings
 from megaagent.organization.limits import Budget, Limits
 from megaagent.sandboxes.contract import Limits as ProgramLimits
 from megaagent.telemetry import TelemetrySettings
@@ -63,6 +64,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     gate: GateSettings = GateSettings()
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
+    economy: EconomySettings = EconomySettings()
     tools: ToolSettings = ToolSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     durability: Literal["full", "normal", "off"] = "full"
@@ -151,12 +153,19 @@ def _sane(settings: Settings, source: str) -> None:
         "limits.depth": settings.limits.depth,
         "limits.steps": settings.limits.steps,
         "limits.output": settings.limits.output,
+        "economy.look": settings.economy.look,
+        "economy.patience_minutes": settings.economy.patience_minutes,
+        "economy.most": settings.economy.most,
     }
     for name, value in positive.items():
         if value is not None and not 0 < value < math.inf:
             limit = "" if value <= 0 else " and finite"
             raise ConfigurationError(f"{source}: {name} must be more than 0{limit}, not {value}")
-    shares = {"budget.reserve": settings.budget.reserve, "limits.subtree_spend": settings.limits.subtree_spend}
+    shares = {
+        "budget.reserve": settings.budget.reserve,
+        "limits.subtree_spend": settings.limits.subtree_spend,
+        "economy.discount": settings.economy.discount or 0.0,
+    }
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise ConfigurationError(f"{source}: {name} is a share and must be between 0 and 1, not {share}")
@@ -167,6 +176,8 @@ def _sane(settings: Settings, source: str) -> None:
             raise ConfigurationError(f"{source}: the check {command!r} cannot be split into words: {error}") from error
         if not words:
             raise ConfigurationError(f"{source}: a check is empty; give a command such as python -m pytest -q")
+    if not 0 <= settings.economy.gather < math.inf:
+        raise ConfigurationError(f"{source}: economy.gather must be 0 or more seconds")
     if not 0 <= settings.simulation.speed < math.inf:
         raise ConfigurationError(f"{source}: simulation.speed must be 0 (at once) or more")
 

@@ -14,7 +14,7 @@ from megaagent.journal import open_reader
 from megaagent.models.prices import Price
 from megaagent.models.script import Part, Playing, Script, write_file
 from megaagent.models.simulated import AT_ONCE, SimulatedModel
-from megaagent.organization.voices import Voice
+from megaagent.organization.asking import Voice
 from megaagent.settings import Settings, changed, load
 
 FILE = """

@@ -30,6 +30,9 @@ NOTEWORTHY: Final = (
     ev.CallRetried,
     ev.CallFailed,
     ev.CallRerouted,
+    ev.BatchIntended,
+    ev.BatchEnded,
+    ev.EmbeddingFailed,
     ev.CircuitChanged,
     ev.FileCommitted,
     ev.ConflictMet,
@@ -190,6 +193,10 @@ def _paid(tokens: int) -> str:
     return f" (possibly paid for: {tokens:,} tokens stay reserved)" if tokens else ""
 
 
+def _calls(count: int) -> str:
+    return "1 call" if count == 1 else f"{count:,} calls"
+
+
 def _of_step(event: ev.AnyEvent) -> str:
     match event:
         case ev.CallIntended(purpose=purpose, model=model, tokens=tokens):
@@ -200,6 +207,18 @@ def _of_step(event: ev.AnyEvent) -> str:
             return f"the model could not be asked, {fault}{_paid(tokens)}{_after(detail)}"
         case ev.CallRerouted(model=model, instead_of=instead_of, reason=reason):
             return f"asks {model} in place of {instead_of}{_after(reason)}"
+        case ev.BatchIntended(model=model, calls=calls):
+            return f"hands {_calls(len(calls))} of {model} in by the batch"
+        case ev.BatchSent(name=name):
+            return f"the provider has taken the batch as {name}"
+        case ev.BatchEnded(how="ended", answered=answered, reason=reason):
+            return f"a batch has ended with {answered:,} {'answer' if answered == 1 else 'answers'}{_after(reason)}"
+        case ev.BatchEnded(how=how, reason=reason):
+            return f"a batch was {how}{_after(reason)}" if how != "late" else f"a batch was given up{_after(reason)}"
+        case ev.TextsEmbedded(model=model, texts=texts, tokens=tokens):
+            return f"{model} made vectors of {texts:,} texts ({tokens:,} tokens)"
+        case ev.EmbeddingFailed(model=model, fault=fault, detail=detail):
+            return f"recall goes by words alone: {model} cannot be asked, {fault}{_after(detail)}"
         case ev.CircuitChanged(endpoint=endpoint, position=position, reason=reason):
             stand = {"open": "is left alone", "half-open": "is tried by one call", "closed": "is asked again"}[position]
             return f"{endpoint} {stand}{_after(reason)}"

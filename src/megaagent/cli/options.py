@@ -276,6 +276,14 @@ class Conduct(Group):
             show_default=False,
         ),
     ] = None
+    economy: Annotated[
+        bool | None,
+        typer.Option(
+            "--economy/--no-economy",
+            help="Calls that nothing waits for go by the batch, at the provider's lower price.",
+            show_default=False,
+        ),
+    ] = None
     attended: Annotated[
         bool | None,
         typer.Option(
@@ -308,6 +316,7 @@ class Conduct(Group):
                 "tools.functions": self.tools or None,
                 "tools.mcp": self.mcp or None,
                 "tools.ask_before": self.ask_before or None,
+                "economy.on": self.economy,
                 "attended": self.attended,
                 "telemetry.otel": self.otel,
             }

@@ -31,6 +31,8 @@ class Provider(Struct, frozen=True):
         key_variable: the environment variable of its key; None when it needs none.
         address_variable: the environment variable of its address that its own tools use, beside our
             `PROVIDER_BASE_URL`.
+        batch_discount: share of the price by which calls are cheaper that go by the batch (November 2026); None when it
+            takes no batches, or only for models that are set up for them.
     """
 
     opens: str
@@ -38,6 +40,7 @@ class Provider(Struct, frozen=True):
     key_variable: str | None = None
     quirks: Quirks = Quirks()
     address_variable: str | None = None
+    batch_discount: float | None = None
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -63,9 +66,15 @@ _OPENAI: Final = "megaagent.models:open_openai"
 
 PROVIDERS: Final[Mapping[str, Provider]] = {
     "openai": Provider(
-        _OPENAI, "https://api.openai.com/v1", "OPENAI_API_KEY", Quirks(max_tokens="max_completion_tokens")
+        _OPENAI,
+        "https://api.openai.com/v1",
+        "OPENAI_API_KEY",
+        Quirks(max_tokens="max_completion_tokens"),
+        batch_discount=0.5,
     ),
-    "anthropic": Provider("megaagent.models:open_anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
+    "anthropic": Provider(
+        "megaagent.models:open_anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY", batch_discount=0.5
+    ),
     # Its base URL is that of one's own resource (see `azure_address`).
     "azure": Provider(
         "megaagent.models:open_azure",
@@ -96,8 +105,10 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "ollama": Provider(_OPENAI, "http://localhost:11434/v1", None, Quirks(reasoning_back="reasoning")),
     "llamacpp": Provider(_OPENAI, "http://localhost:8080/v1", None, Quirks(reasoning_back="reasoning_content")),
     "pydantic": Provider("megaagent.models:open_foreign"),
-    "sim": Provider("megaagent.models:open_simulated"),
+    "sim": Provider("megaagent.models:open_simulated", batch_discount=0.5),
 }
+
+SIMULATED_BATCH: Final = 600.0  # seconds that a simulated provider takes for a batch; made up
 
 _REHEARSE: Final = "or rehearse without a provider: --scenario gobang --model sim:gobang"
 
@@ -275,5 +286,9 @@ def open_simulated(opening: Opening) -> Model:
         known = f"there are {', '.join(f'sim:{each}' for each in near)}" if near else "no scripts are known here"
         raise ConfigurationError(f"sim:{opening.name}: no such simulated model; {known}")
     return SimulatedModel(
-        load(path), name=f"sim:{opening.name}", latency=Latency(speed=opening.speed), seed=opening.seed
+        load(path),
+        name=f"sim:{opening.name}",
+        latency=Latency(speed=opening.speed),
+        seed=opening.seed,
+        batch=SIMULATED_BATCH,
     )

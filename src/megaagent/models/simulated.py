@@ -15,6 +15,7 @@ from megaagent.errors import ModelError
 from megaagent.events import Struct, ToolCall, Usage
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
 from megaagent.models.script import Act, Says, Script
+from megaagent.models.simulated_batches import SimulatedBatches
 from megaagent.models.stage import Stage
 
 
@@ -54,6 +55,7 @@ class SimulatedModel:
         name: what the model calls itself in its answers.
         seed: of the latencies.
         window: tokens of prompt and answer that it takes; more is a context overflow.
+        batch: seconds that a batch takes, before they are divided by the latency's speed; made up.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class SimulatedModel:
         latency: Latency | None = None,
         seed: int = 0,
         window: int = 1_047_576,
+        batch: float = 0.0,
     ):
         self._stage = Stage(script)
         self._name = name
@@ -71,6 +74,7 @@ class SimulatedModel:
         self._key = seed.to_bytes(8, signed=True)
         self._window = window
         self._cache = _PrefixCache()
+        self.batches = SimulatedBatches(self._batched, batch / self._latency.speed)
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """Answer after the time that a real model would take.
@@ -79,23 +83,32 @@ class SimulatedModel:
             ModelError: "context_overflow"; "timeout", the answer would take longer than the request's deadline;
                 "broken", the output limit cuts the only call.
         """
+        response, digest = self._answered(request)
+        draw = blake2b(digest, key=self._key, digest_size=8).digest()
+        seconds = self._latency.seconds(response.usage, Random(int.from_bytes(draw)))
+        if seconds > request.deadline:
+            await asyncio.sleep(request.deadline)
+            raise ModelError("timeout", f"no answer within {request.deadline:g} s")
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+        return response
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _batched(self, request: ModelRequest) -> ModelResponse:
+        """The answer to a request of a batch, which has taken its time already."""
+        return self._answered(request)[0]
+
+    def _answered(self, request: ModelRequest) -> tuple[ModelResponse, bytes]:
+        """The answer, and a hash of the request."""
         prompt, cached, digest = self._cache.look_up(request)
         if prompt + request.max_output > self._window:
             detail = f"{prompt} tokens and {request.max_output} of output, the window is {self._window}"
             raise ModelError("context_overflow", detail, status=400)
         response = self._response(request, digest)
         usage = Usage(prompt, response.usage.completion, cached)
-        draw = blake2b(digest, key=self._key, digest_size=8).digest()
-        seconds = self._latency.seconds(usage, Random(int.from_bytes(draw)))
-        if seconds > request.deadline:
-            await asyncio.sleep(request.deadline)
-            raise ModelError("timeout", f"no answer within {request.deadline:g} s")
-        if seconds > 0:
-            await asyncio.sleep(seconds)
-        return msgspec.structs.replace(response, usage=usage)
-
-    async def close(self) -> None:
-        """Nothing is open."""
+        return msgspec.structs.replace(response, usage=usage), digest
 
     def _response(self, request: ModelRequest, digest: bytes) -> ModelResponse:
         says = self._stage.next_answer(request)

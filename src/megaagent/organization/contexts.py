@@ -13,10 +13,11 @@ from megaagent.agent.prompts import Prompts
 from megaagent.errors import ModelError
 from megaagent.events import BOSS, ENGINE, AgentId, Event, Fact, Message, MessageId, Record, name_of, superior_of
 from megaagent.models.contract import ChatMessage
+from megaagent.organization.asking import Append, Question
 from megaagent.organization.limits import Limits
 from megaagent.organization.members import Member
 from megaagent.organization.state import State
-from megaagent.organization.voices import Append, Question, Voices
+from megaagent.organization.voices import Voices
 from megaagent.tools.rules import Scopes
 
 AWAKE = 2_000  # conversations kept in memory; the others are read back from the journal when needed

@@ -54,6 +54,8 @@ def due(state: State, member: Member) -> float | None:
     waiting = member.waiting
     if waiting is None or waiting.until is None or member.going or member.call is not None or member.inbox:
         return None
+    if not waiting.timed and state.batches and any(map(state.is_away, waiting.names)):
+        return None  # the engine's own time is no reason to pay for a step while a cheap answer is on its way
     return None if state.paused_above(member.id) else waiting.until
 
 

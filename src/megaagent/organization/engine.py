@@ -164,6 +164,7 @@ class Organization:
             elif isinstance(record.event, ev.ModelAnswered):
                 self._show_overrun(record.agent, record.event)
             self.state.apply(record)
+            self._voices.take_in(record.event)
             if isinstance(record.event, ev.ModelAnswered | ev.CallFailed):
                 self.ledger.settled(record.agent)
             elif isinstance(record.event, ev.AgentRetired):
@@ -195,6 +196,7 @@ class Organization:
     async def live(self) -> ev.RunEnded:
         """Run to the end; returns how it ended, which is then the journal's last fact."""
         self.state.touched.update(self.state.members)
+        self._voices.begin(self._work_done)
         try:
             while self._ending is None and self._bug is None:
                 self._changed.clear()
@@ -333,7 +335,7 @@ class Organization:
         idle = not self._steps and self._verifying is None and not self._programs.agents() and not self._going
         if idle and state.run.paused is not None and not (self._attended or state.run.held):
             self.end("paused", state.run.paused)
-        elif idle and not self._anybody_is_timed() and not self._anybody_is_held():
+        elif idle and not self._anybody_is_timed() and not self._anybody_is_held() and not state.batches:
             self._assert_not_forgotten(state.live())
             await self._stalled()
         else:
@@ -491,6 +493,9 @@ class Organization:
             # What was cut short is what it came to an end for.
             ending = replace(ending, status="exhausted", reason=f"{self.state.run.spent_up}; then: {ending.reason}")
         await self._stop_everything(self.limits.grace if ending.status != "completed" else 0.0)
+        if ending.status not in ("paused", "exhausted"):  # from these a run is meant to go on
+            for_good = ending.status == "completed"
+            await self._voices.call_off_batches(for_good=for_good, grace=self.limits.grace)
         facts = self._programs_gone(self.state.members)
         if ending.status == "completed":
             for below in self.state.subordinates(BOSS):
@@ -520,4 +525,5 @@ class Organization:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *self._background, return_exceptions=True)
+        await self._voices.close()
         await self._programs.close()

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from megaagent import events as ev
 from megaagent.events import AgentId, Record, name_of, superior_of
 from megaagent.organization import habits as hb
-from megaagent.organization.members import Approval, Debt, Member, Purse, Waiting
+from megaagent.organization.members import Approval, Batch, Debt, Member, Purse, Waiting
 
 if TYPE_CHECKING:
     from megaagent.organization.state import State
@@ -23,8 +23,9 @@ E = TypeVar("E", bound=ev.Event)
 KEPT_FILES = 50  # files and programs remembered per agent for its supervisor; the journal has them all
 KEPT_RUNS = 5
 SPENT_UP = "budget spent"  # the sign of work that is handed in since the run's own cap was met
+IN_BATCH = "batch"  # the fault of a call that a batch came back without: it is asked singly next, and nobody is blamed
 # Faults for which neither an agent nor its mail can do anything.
-BLAMELESS = ("cancelled", "no_money", "unauthorized", "not_found", "connection", "rate_limit")
+BLAMELESS = ("cancelled", "no_money", "unauthorized", "not_found", "connection", "rate_limit", IN_BATCH)
 PRESSED = ("stalled", "waits in vain")  # signs after whose nudges a debt fails
 
 
@@ -82,6 +83,7 @@ def _run_resumed(state: State, record: Record, event: ev.RunResumed) -> None:
 
 @folds(ev.RunForked)
 def _run_forked(state: State, record: Record, event: ev.RunForked) -> None:
+    state.batches.clear()
     for call in list(state.calls):  # the parent pays for what it has in flight
         state.release(call.partition("#")[0], call)
     for member in list(state.members.values()):
@@ -271,7 +273,7 @@ def _call_failed(state: State, record: Record, event: ev.CallFailed) -> None:
     if member is not None:
         failures = member.failures + (event.fault not in BLAMELESS)
         state.change(record.agent, call=None, carried=(), failures=failures)
-        if event.fault != "cancelled":
+        if event.fault not in ("cancelled", IN_BATCH):
             state.count(record.agent, calls=1, failures=1)
 
 
@@ -284,6 +286,33 @@ def _retried(state: State, record: Record, event: ev.CallRetried) -> None:
 def _rerouted(state: State, record: Record, event: ev.CallRerouted) -> None:
     state.release(record.agent, event.call)
     state.reserve(record.agent, event.call, event.tokens, event.cost)
+
+
+@folds(ev.BatchIntended)
+def _batch_intended(state: State, record: Record, event: ev.BatchIntended) -> None:
+    state.batches[event.batch] = Batch(event.model, event.calls, record.time)
+
+
+@folds(ev.BatchSent)
+def _batch_sent(state: State, record: Record, event: ev.BatchSent) -> None:
+    state.batches[event.batch] = replace(state.batches[event.batch], name=event.name)
+
+
+@folds(ev.BatchEnded)
+def _batch_ended(state: State, record: Record, event: ev.BatchEnded) -> None:
+    state.batches.pop(event.batch, None)
+
+
+@folds(ev.TextsEmbedded)
+def _embedded(state: State, record: Record, event: ev.TextsEmbedded) -> None:
+    cost = event.cost or 0.0
+    state.run = replace(
+        state.run,
+        usage=state.run.usage + ev.Usage(event.tokens),
+        cost=state.run.cost + cost,
+        unpriced=state.run.unpriced + (event.cost is None),
+    )
+    state.count(record.agent, tokens=event.tokens, cost=cost)
 
 
 @folds(ev.ModelAnswered)
@@ -474,11 +503,12 @@ def _progressed(state: State, *agents: AgentId) -> None:
 
 def _begin_again(state: State) -> None:
     """Another engine has taken over: the calls and programs of the last one are gone, its pauses too."""
-    state.land_all()
+    away = state.land_all()
     for member in list(state.members.values()):
         if member.call is not None or member.program is not None or member.paused is not None:
             lost = member.program or member.lost  # two engines may have died in one step
-            state.put(replace(member, call=None, carried=(), program=None, lost=lost, paused=None, halted=False))
+            call, carried = (member.call, member.carried) if member.call in away else (None, ())
+            state.put(replace(member, call=call, carried=carried, program=None, lost=lost, paused=None, halted=False))
 
 
 def _close(state: State, debt: Debt, status: Literal["accepted", "dropped", "failed"]) -> None:

@@ -154,6 +154,15 @@ class Tally(Struct, frozen=True):
     held_cost: float = 0.0
 
 
+class Batch(Struct, frozen=True):
+    """Calls that were handed to a provider together; `name` is the provider's, empty until it is known."""
+
+    model: str
+    calls: tuple[ev.CallId, ...]
+    since: float
+    name: str = ""
+
+
 class RunState(Struct, frozen=True):
     """What belongs to the run and to no agent."""
 

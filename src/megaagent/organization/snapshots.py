@@ -24,7 +24,7 @@ from megaagent.errors import RunError
 from megaagent.events import AgentId, AssignmentId, CallId, Record, Struct
 from megaagent.organization import folds, habits, members, state, weight
 from megaagent.organization.habits import Habits
-from megaagent.organization.members import Debt, Member, RunState, Tally
+from megaagent.organization.members import Batch, Debt, Member, RunState, Tally
 from megaagent.organization.state import State
 
 NAME = "organization"
@@ -38,6 +38,7 @@ SECTIONS: dict[str, Any] = {  # the mappings of a `State`
     "waiters": dict[AgentId, tuple[AgentId, ...]],
     "calls": dict[CallId, tuple[int, float]],
     "flying": dict[AgentId, tuple[CallId, ...]],
+    "batches": dict[str, Batch],
     "habits": dict[AgentId, Habits],
     "tallies": dict[AgentId, Tally],
 }

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from megaagent.events import AgentId, AssignmentId, CallId, Fact, Record, lineage, superior_of
 from megaagent.organization.folds import FOLDS
 from megaagent.organization.habits import NONE, AllHabits, Habits, progressed
-from megaagent.organization.members import Debt, Member, Purse, RunState, Tally
+from megaagent.organization.members import Batch, Debt, Member, Purse, RunState, Tally
 from megaagent.organization.overlay import Overlay
 from megaagent.organization.weight import weight
 
@@ -40,6 +40,7 @@ class State:
         self.waiters: MutableMapping[AgentId, tuple[AgentId, ...]] = {} if waiters is None else waiters
         self.calls: dict[CallId, tuple[int, float]] = {}  # tokens and dollars reserved, also for those called off
         self.flying: dict[AgentId, tuple[CallId, ...]] = {}  # calls in flight
+        self.batches: dict[str, Batch] = {}  # calls that are with a provider, by our name of the batch
         self.run = run or RunState()
         self.habits: AllHabits = {} if habits is None else habits  # the supervisor's memory; no part of the digest
         self.tallies: MutableMapping[AgentId, Tally] = {} if tallies is None else tallies  # of subtrees
@@ -112,6 +113,11 @@ class State:
     def halted_above(self, agent: AgentId) -> bool:
         """Whether the supervisor has paused the agent or anyone above it: then it may never act again."""
         return any(self.members[id].halted for id in lineage(agent) if id in self.members)
+
+    def is_away(self, agent: AgentId) -> bool:
+        """Whether the agent's call is in a batch, which may take hours."""
+        call = self.members[agent].call if agent in self.members else None
+        return call is not None and any(call in batch.calls for batch in self.batches.values())
 
     # -- folding ------------------------------------------------------------------------------------------------
 
@@ -241,12 +247,18 @@ class State:
             run, reserved_tokens=run.reserved_tokens + tokens, reserved_cost=round(run.reserved_cost + cost, 9)
         )
 
-    def land_all(self) -> None:
-        """Another engine has taken over: nothing is in flight any more."""
-        self.flying.clear()
+    def land_all(self) -> set[CallId]:
+        """Another engine has taken over: nothing is in flight any more but what is in batches; returns those calls."""
+        away = {call for batch in self.batches.values() for call in batch.calls}
+        flying, self.flying = self.flying, {}
         for id, tally in list(self.tallies.items()):
             if tally.flying:
                 self.tallies[id] = replace(tally, flying=0)
+        for agent, calls in flying.items():
+            if left := tuple(call for call in calls if call in away):
+                self.flying[agent] = left
+                self.count(agent, flying=len(left))
+        return away
 
     def progressed(self, agent: AgentId) -> None:
         """The agent got something done: a file, its checklist or a debt has changed."""

@@ -14,6 +14,7 @@ from megaagent.errors import ModelError, ToolError
 from megaagent.events import ENGINE, AgentId, Fact, ToolCall, name_of, storable, superior_of
 from megaagent.models.advice import advice
 from megaagent.organization.approvals import Approvals
+from megaagent.organization.asking import Question
 from megaagent.organization.budget import Exhausted
 from megaagent.organization.contexts import Contexts
 from megaagent.organization.cutting import cut_off
@@ -23,7 +24,7 @@ from megaagent.organization.limits import Limits
 from megaagent.organization.members import Member
 from megaagent.organization.monitors import objection
 from megaagent.organization.state import State
-from megaagent.organization.voices import Question, Voices
+from megaagent.organization.voices import Voices
 from megaagent.organization.work import Append, Work
 from megaagent.tools.contract import Toolbox
 from megaagent.tools.rules import Scopes
@@ -111,7 +112,7 @@ class Steps:
     async def _answered(self, member: Member) -> ev.ModelAnswered | None:
         try:
             await self._contexts.compact_if_needed(member, self._voices)
-            return await self._voices.ask(member.tier, partial(self._question, member.id))
+            return await self._voices.ask(member.tier, partial(self._question, member.id), step_of=member.id)
         except ModelError as error:
             return await self._without_answer(member, error)
 

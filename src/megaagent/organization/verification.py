@@ -14,12 +14,13 @@ from megaagent.agent.prompts import Prompts
 from megaagent.errors import SandboxError
 from megaagent.events import BOSS, VERIFIER, Fact, Struct, name_of
 from megaagent.models.contract import ChatMessage, ToolSpec
+from megaagent.organization.asking import Question
 from megaagent.organization.contexts import Reader
 from megaagent.organization.decide import settled
 from megaagent.organization.files import Blocking, cut
 from megaagent.organization.limits import Limits
 from megaagent.organization.state import State
-from megaagent.organization.voices import Question, Voices
+from megaagent.organization.voices import Voices
 from megaagent.organization.work import Append
 from megaagent.sandboxes.contract import Process, Program
 from megaagent.workspace import FileEntry, Workspace

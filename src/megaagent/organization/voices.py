@@ -9,17 +9,18 @@ from random import Random
 from typing import Final
 
 from megaagent import events as ev
-from megaagent.agent.prompt import Prompt
 from megaagent.clock import Clock
 from megaagent.errors import Fault, ModelError
-from megaagent.events import ENGINE, AgentId, Fact, Message, Struct, Tier, ToolCall, storable
+from megaagent.events import ENGINE, AgentId, Fact, Tier, ToolCall, storable
 from megaagent.models.breaker import Breaker, Change
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
 from megaagent.models.gate import Gate, Place
-from megaagent.models.prices import Price, cost_of, worst_case
+from megaagent.models.prices import cost_of, worst_case
 from megaagent.models.retry import RetryingModel, RetrySettings
 from megaagent.models.tokens import message_tokens, tools_tokens
+from megaagent.organization.asking import Append, Asking, Question, Voice
 from megaagent.organization.budget import Crowded, Exhausted, Ledger
+from megaagent.organization.economy import Economy
 from megaagent.organization.passage import Passage
 from megaagent.runtimes.contract import Runtime
 
@@ -28,55 +29,6 @@ _ELSEWHERE: Final[frozenset[Fault]] = frozenset(
     {"connection", "timeout", "overloaded", "rate_limit", "not_found", "refused", "broken", "empty"}
 )
 _ENDPOINT: Final[frozenset[Fault]] = frozenset({"connection", "timeout", "overloaded"})
-
-Append = Callable[[Sequence[Fact]], Awaitable[bool]]  # whether all was recorded
-
-
-class Voice(Struct, frozen=True):
-    """A model as one tier uses it; `name` is `provider:model`, `adapter` the runtime's name of its connection."""
-
-    name: str
-    adapter: str
-    price: Price | None = None
-    max_output: int = 16_384
-    temperature: float | None = None
-    effort: str | None = None
-
-
-class Question(Struct, frozen=True):
-    """What is asked, by whom, in which step.
-
-    Attributes:
-        prompt: head and conversation; `tail` is sent after it and not kept.
-        priority: lower is asked first; `share` takes turns with other shares of the same priority.
-        attempt: which asking of this it is, when an answer was of no use and it is asked anew.
-        must_call: the tool that the answer must call.
-    """
-
-    agent: AgentId
-    step: int
-    purpose: str
-    prompt: Prompt
-    tail: str = ""
-    tools: tuple[ToolSpec, ...] = ()
-    mail: tuple[Message, ...] = ()
-    priority: int = 0
-    attempt: int = 1
-    must_call: str | None = None
-
-
-class _Asking:
-    """One call on its way: by which voice, and what is reserved for it."""
-
-    def __init__(self, voice: Voice, question: Question, call: str, tokens: int, cost: float | None, began: float):
-        self.voice = voice
-        self.question = question
-        self.call = call
-        self.tokens = tokens
-        self.cost = cost
-        self.began = began
-        self.attempt = 1
-        self.ended = False  # how it ended is in the journal, or on its way there
 
 
 class Voices:
@@ -87,6 +39,7 @@ class Voices:
         gates, breakers: by adapter; adapters of one endpoint share a breaker.
         append: puts facts into the journal.
         fallbacks: asked in this order in place of a tier's own model while that is not available.
+        economy: takes calls of agents that may wait; without it all are made singly.
     """
 
     def __init__(
@@ -103,8 +56,10 @@ class Voices:
         random: Random,
         breakers: Mapping[str, Breaker] | None = None,
         fallbacks: Sequence[Voice] = (),
+        economy: Economy | None = None,
     ):
         self._voices = voices
+        self._economy = economy
         self._gates = gates
         self._breakers = {name: (breakers or {}).get(name) or Breaker(name) for name in gates}
         self._fallbacks = tuple(fallbacks)
@@ -125,22 +80,41 @@ class Voices:
         for breaker in {id(each): each for each in self._breakers.values()}.values():
             breaker.watch(self._circuit_changed)
 
-    async def ask(self, tier: Tier, prepare: Callable[[], Question | None]) -> ev.ModelAnswered | None:
+    async def ask(
+        self, tier: Tier, prepare: Callable[[], Question | None], *, step_of: AgentId | None = None
+    ) -> ev.ModelAnswered | None:
         """Ask the tier's model; the answer is in the journal when this returns.
 
         Args:
             prepare: called again when the call had to wait, so that the question holds the newest mail; None calls it
                 off.
+            step_of: whose step it is, if it is one: it may go by the batch, and then there is no answer yet.
 
         Raises:
             ModelError: no attempt succeeded; recorded as `CallFailed` if one was made.
             Exhausted: a cap of the budget would be passed; nothing was asked.
         """
+        economy, voice = self._economy, self._voices[tier]
+        if step_of is not None and economy is not None and economy.may_take(step_of, voice):
+            taken = await self._held_back(economy.hold(step_of, voice, prepare))
+            if isinstance(taken, Asking):
+                return await self._carry(taken, self._place(taken.voice, taken.question))
+            if taken:
+                return None
         while True:
             try:
                 return await self._ask(tier, prepare)
             except Crowded as crowded:
                 await self._ledger.room(crowded)
+
+    async def _held_back(self, held: Awaitable[bool | Asking]) -> bool | Asking:
+        task = asyncio.current_task()
+        assert task is not None
+        self._parked.add(task)
+        try:
+            return await held
+        finally:
+            self._parked.discard(task)
 
     async def _ask(self, tier: Tier, prepare: Callable[[], Question | None]) -> ev.ModelAnswered | None:
         own = self._voices[tier]
@@ -168,22 +142,50 @@ class Voices:
             question = prepare() if waited else question
             if question is None:
                 return None
-            asking = await self._intend(voice, question)
+            asking = await self.intend(voice, question)
             if asking is None:
                 return None
-            try:
-                if voice is not own:
-                    await self._record(asking, self._rerouted(asking, own, "it is not available"))
-                return await self._answer(asking, place)
-            except asyncio.CancelledError:
-                if not asking.ended:
-                    # It may have been paid for: the reservation stays, and the fact says so.
-                    off = ev.CallFailed(asking.call, "cancelled", "called off; it may have been paid for")
-                    await asyncio.shield(self._record(asking, off))
-                raise
+            instead_of = None if voice is own else own
+            return await self._carry(asking, place, instead_of)
         finally:
             if place.held:
                 gate.leave(place)
+
+    async def _carry(self, asking: Asking, place: Place, instead_of: Voice | None = None) -> ev.ModelAnswered:
+        """Bring a call whose intent is recorded to its end."""
+        try:
+            if instead_of is not None:
+                await self._record(asking, self._rerouted(asking, instead_of, "it is not available"))
+            return await self._answer(asking, place)
+        except asyncio.CancelledError:
+            if not asking.ended:
+                # It may have been paid for: the reservation stays, and the fact says so.
+                off = ev.CallFailed(asking.call, "cancelled", "called off; it may have been paid for")
+                await asyncio.shield(self._record(asking, off))
+            raise
+        finally:
+            if place.held:
+                self._gates[asking.voice.adapter].leave(place)
+
+    def take_in(self, event: ev.AnyEvent) -> None:
+        """Learn from a fact, once it is folded."""
+        if self._economy is not None:
+            self._economy.take_in(event)
+
+    def begin(self, done: Callable[[asyncio.Task[None]], object]) -> None:
+        """Go on with what an earlier engine has left under way; `done` is told of every task that has ended."""
+        if self._economy is not None:
+            self._economy.begin(done)
+
+    async def call_off_batches(self, *, for_good: bool, grace: float) -> None:
+        """The run has ended: have providers begin no more of what is with them (see `Economy.call_off`)."""
+        if self._economy is not None:
+            await self._economy.call_off(for_good=for_good, grace=grace)
+
+    async def close(self) -> None:
+        """Wait for nothing any more."""
+        if self._economy is not None:
+            await self._economy.close()
 
     def call_off_waiting(self) -> None:
         """Cancel every task whose call waits to begin; a provider may have asked for a wait of hours."""
@@ -200,7 +202,7 @@ class Voices:
 
     # -- attempts -----------------------------------------------------------------------------------------------
 
-    async def _answer(self, asking: _Asking, place: Place) -> ev.ModelAnswered:
+    async def _answer(self, asking: Asking, place: Place) -> ev.ModelAnswered:
         """The answer of the asked voice, or of the next that can be asked when it has none."""
         following = self._following(asking.voice)
         passage = self._passage(asking.voice, place, parks=following is None)
@@ -208,7 +210,7 @@ class Voices:
         attempts = RetryingModel(passage, self._retry, random=self._random, on_retry=again)
         try:
             async with asyncio.timeout(self._deadline):
-                response = await attempts.complete(self._request(asking.voice, asking.question))
+                response = await attempts.complete(self.request(asking.voice, asking.question))
         except ModelError as error:
             if following is None or error.fault not in _ELSEWHERE:
                 breaker = self._breakers[asking.voice.adapter]
@@ -223,10 +225,19 @@ class Voices:
             if not asking.ended:
                 await self._fail(asking, late)
             raise late from error
-        return await self._take(asking, response)
+        return await self.take(asking, response)
 
-    async def _take(self, asking: _Asking, response: ModelResponse) -> ev.ModelAnswered:
+    async def take(
+        self, asking: Asking, response: ModelResponse, batch: str = "", discount: float = 0.0
+    ) -> ev.ModelAnswered:
+        """Record the answer.
+
+        Args:
+            batch: in which it came, if it did, at a price that is lower by the share `discount`.
+        """
         self._heard.add(asking.voice.adapter)
+        cost = cost_of(response.usage, asking.voice.name, asking.voice.price)
+        saved = round((cost or 0.0) * discount, 9)
         if response.prompt_cut:
             self._windows[asking.voice.adapter] = response.usage.prompt
         answer = ev.ModelAnswered(
@@ -237,16 +248,18 @@ class Voices:
             response.finish,
             storable(response.model),
             response.usage,
-            cost_of(response.usage, asking.voice.name, asking.voice.price),
+            cost if cost is None else cost - saved,
             round(self._clock.now() - asking.began, 6),
             tuple(map(storable, response.repairs)),
             storable(response.echo),
+            batch,
+            saved,
         )
         asking.ended = True
         await self._record(asking, answer)
         return answer
 
-    async def _again(self, asking: _Asking, attempt: int, error: ModelError, wait: float) -> None:
+    async def _again(self, asking: Asking, attempt: int, error: ModelError, wait: float) -> None:
         """Record that another attempt follows; what the failed one may have cost stays reserved beside it."""
         asking.attempt = attempt + 1
         tokens, cost = self._maybe_paid(asking, error)
@@ -255,9 +268,9 @@ class Voices:
             fact = ev.CallRetried(asking.call, attempt, error.fault, storable(error.detail), wait, tokens, cost)
             await self._record(asking, fact)
         finally:
-            self._ledger.noted(asking.question.agent, tokens, cost)
+            self._ledger.noted(asking.agent, tokens, cost)
 
-    async def _elsewhere(self, asking: _Asking, voice: Voice, error: ModelError) -> ev.ModelAnswered:
+    async def _elsewhere(self, asking: Asking, voice: Voice, error: ModelError) -> ev.ModelAnswered:
         """Ask another voice, reserving at its price."""
         await self._again(asking, asking.attempt, error, 0.0)
         before = asking.voice
@@ -270,7 +283,7 @@ class Voices:
         try:
             await self._record(asking, self._rerouted(asking, before, storable(str(error))))
         finally:
-            self._ledger.noted(asking.question.agent, *more)
+            self._ledger.noted(asking.agent, *more)
         place = self._place(voice, asking.question)
         try:
             return await self._answer(asking, place)
@@ -278,15 +291,15 @@ class Voices:
             if place.held:
                 self._gates[voice.adapter].leave(place)
 
-    async def _reserve(self, asking: _Asking, error: ModelError, tokens: int, cost: float) -> None:
+    async def _reserve(self, asking: Asking, error: ModelError, tokens: int, cost: float) -> None:
         """Reserve more for a call under way; when a cap forbids it, the call has failed."""
         try:
-            self._ledger.reserve(asking.question.agent, tokens, cost, more=True)
+            self._ledger.reserve(asking.agent, tokens, cost, more=True)
         except Exhausted:
             await self._fail(asking, error)
             raise
 
-    def _maybe_paid(self, asking: _Asking, error: ModelError) -> tuple[int, float]:
+    def _maybe_paid(self, asking: Asking, error: ModelError) -> tuple[int, float]:
         """What a failed attempt may have cost: as the provider counted, or all that was reserved for it."""
         if not error.maybe_paid:
             return 0, 0.0
@@ -325,7 +338,8 @@ class Voices:
             self._runtime, name, self._gates[name], self._breakers[name], place, self._retry.seconds, parks=parks
         )
 
-    def _request(self, voice: Voice, question: Question) -> ModelRequest:
+    def request(self, voice: Voice, question: Question) -> ModelRequest:
+        """What the voice is sent."""
         tail = (ChatMessage("user", question.tail),) if question.tail else ()
         return ModelRequest(
             voice.name.partition(":")[2],
@@ -341,7 +355,11 @@ class Voices:
 
     # -- the record ---------------------------------------------------------------------------------------------
 
-    async def _intend(self, voice: Voice, question: Question) -> _Asking | None:
+    def voice_named(self, model: str) -> Voice | None:
+        """The voice of `provider:model`; None when it is asked for nothing."""
+        return next((voice for voice in (*self._voices.values(), *self._fallbacks) if voice.name == model), None)
+
+    async def intend(self, voice: Voice, question: Question) -> Asking | None:
         """Record that a call follows; None when it must not, because who asks is leaving."""
         call = f"{question.agent}#{question.step}"
         if question.purpose != "step":
@@ -350,7 +368,7 @@ class Voices:
             call += f".{question.attempt}"
         tokens, cost = self._most(voice, question)
         self._ledger.reserve(question.agent, tokens, cost)
-        asking = _Asking(voice, question, call, tokens, cost, self._clock.now())
+        asking = Asking(voice, question.agent, question.step, call, tokens, cost, self._clock.now(), question)
         intent = ev.CallIntended(
             call,
             question.purpose,  # pyright: ignore[reportArgumentType]
@@ -371,17 +389,17 @@ class Voices:
         tokens = self._count(question) + voice.max_output
         return tokens, cost_of(worst_case(tokens - voice.max_output, voice.max_output), voice.name, voice.price)
 
-    async def _fail(self, asking: _Asking, error: ModelError) -> None:
+    async def _fail(self, asking: Asking, error: ModelError) -> None:
         kept = self._maybe_paid(asking, error)
         asking.ended = True
         await self._record(asking, ev.CallFailed(asking.call, error.fault, storable(error.detail), *kept))
 
-    def _rerouted(self, asking: _Asking, instead_of: Voice, reason: str) -> ev.CallRerouted:
+    def _rerouted(self, asking: Asking, instead_of: Voice, reason: str) -> ev.CallRerouted:
         cost = round(asking.cost or 0.0, 9)
         return ev.CallRerouted(asking.call, asking.voice.name, instead_of.name, reason, asking.tokens, cost)
 
-    async def _record(self, asking: _Asking, event: ev.AnyEvent) -> bool:
-        return await self._append([Fact(asking.question.agent, asking.question.step, event)])
+    async def _record(self, asking: Asking, event: ev.AnyEvent) -> bool:
+        return await self._append([Fact(asking.agent, asking.step, event)])
 
     def _circuit_changed(self, change: Change) -> None:
         fact = ev.CircuitChanged(change.endpoint, change.position, storable(change.reason), change.wait)

@@ -19,14 +19,16 @@ from megaagent.clock import VirtualClock
 from megaagent.collector import rarely_collecting
 from megaagent.control import Control
 from megaagent.events import BOSS, Event, Record, Tier
+from megaagent.models.batches import batches_of
 from megaagent.models.contract import Model
 from megaagent.models.gate import Gate
 from megaagent.models.prices import Price
 from megaagent.models.script import Script
 from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
+from megaagent.organization.asking import Voice
+from megaagent.organization.economy import Bulk
 from megaagent.organization.state import State
 from megaagent.organization.verification import Acceptance
-from megaagent.organization.voices import Voice
 from megaagent.settings import Settings
 from megaagent.testing.journal import MemoryJournal
 from megaagent.testing.runtime import Play, PlayedRuntime, nothing_runs
@@ -89,6 +91,7 @@ def rehearse(
     scratch: Path | None = None,
     gate: Gate | None = None,
     commit: float = 0.0,
+    discount: float = 0.5,
 ) -> Rehearsal:
     """Run an organization to its end, in virtual time and with nothing outside this process.
 
@@ -103,6 +106,7 @@ def rehearse(
         scratch: an existing folder for the workspace while the run lives; the system's by default.
         gate: who may call now; one that follows the settings by default.
         commit: virtual seconds that the journal takes for a commit.
+        discount: of batches, when the settings ask for economy and the model takes them.
     """
     clock = VirtualClock()
     model = SimulatedModel(script, latency=latency) if isinstance(script, Script) else script
@@ -117,6 +121,7 @@ def rehearse(
             journal = MemoryJournal(clock, commit)
             voice = Voice(NAME, NAME, price, chosen.limits.output)
             runtime = PlayedRuntime({NAME: model}, play)
+            batches = batches_of(model)
             tiers: Collection[Tier] = get_args(Tier)
             await journal.append(first_facts("rehearsal", goal, NAME, True, chosen, workspace.head()))
             organization, questions, approvals = assemble(
@@ -132,6 +137,7 @@ def rehearse(
                     tools,
                     acceptance,
                     inline=True,
+                    bulk={NAME: Bulk(batches, discount)} if batches is not None else {},
                 )
             )
             person = None
