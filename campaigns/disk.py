@@ -31,7 +31,7 @@ from campaigns.crash_child import COMPLETED, REFUSED, Places, main_of_phase
 from campaigns.evidence import entries, read_journal
 from campaigns.failpoints import Failpoints, put
 from megaagent import disk
-from megaagent.journal import sqlite
+from megaagent.journal import writer
 from megaagent.proof import replay
 
 TIMES = 3  # that the place fails
@@ -137,7 +137,7 @@ def play(case: Case, folder: Path) -> Outcome:
 
     def child() -> int:
         put(disk, "FIRST_PAUSE", SOON)
-        put(sqlite, "FIRST_PAUSE", SOON)
+        put(writer, "FIRST_PAUSE", SOON)
         return main_of_phase(places, failpoints=Failing(case), count=True)
 
     code = os.waitstatus_to_exitcode(phase(child, places))

@@ -17,7 +17,7 @@ from typing import Any
 
 from megaagent import past, running
 from megaagent.control import ControlServer
-from megaagent.journal import ledger, lock, sqlite
+from megaagent.journal import ledger, lock, sqlite, writer
 from megaagent.journal.codec import kind_of
 from megaagent.organization.engine import Organization
 from megaagent.organization.programs import Programs
@@ -67,9 +67,9 @@ AROUND = {  # a function or method, and the name of the places before and after 
     "git.name": (Path, "rename"),
     "journal.open": (sqlite, "Ledger"),
     "journal.deliver": (sqlite.SQLiteJournal, "_deliver"),
-    "journal.listeners": (sqlite.Listeners, "tell"),
+    "journal.listeners": (writer.Listeners, "tell"),
     "journal.close": (ledger.Ledger, "close"),
-    "lock.take": (sqlite, "WriterLock"),
+    "lock.take": (writer, "WriterLock"),
     "lock.release": (lock.WriterLock, "release"),
     "voices.intend": (Voices, "_intend"),
     "model.call": (LocalRuntime, "complete"),

@@ -2,7 +2,7 @@
 
 RUNS/                  "megaagent-runs" in the current folder, or $MEGAAGENT_RUNS
   20261121-0931-gobang-3f9c/
-    journal.db         the run
+    journal.db         the run; or journal.toml: the database where it is
     workspace.git      the shared files, a bare repository
     deliverable/       the result as plain files
     report.md          what was done, for people
@@ -23,6 +23,7 @@ from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import Struct
 
 JOURNAL = "journal.db"
+ADDRESS = "journal.toml"  # in its place: says in which database the journal is
 IGNORE = ".gitignore"
 EVERYTHING = "*\n"  # what a folder of runs made inside somebody's repository asks Git to leave out
 
@@ -38,7 +39,9 @@ class RunFolder(Struct, frozen=True):
 
     @property
     def journal(self) -> Path:
-        return self.path / JOURNAL
+        """The file by which the journal is opened: the journal, or the address of its database."""
+        address = self.path / ADDRESS
+        return address if address.exists() else self.path / JOURNAL
 
     @property
     def workspace(self) -> Path:
@@ -110,9 +113,9 @@ def find_run(runs: Path, name: str | None) -> RunFolder:
     """
     if name is not None and "/" in name:
         return _checked(Path(name).absolute(), name)
-    there = sorted(path for path in _children(runs) if (path / JOURNAL).exists())
+    there = sorted(path for path in _children(runs) if is_run(path))
     names = [path.name for path in there]
-    if name is not None and not _fitting(names, name) and (Path(name) / JOURNAL).exists():
+    if name is not None and not _fitting(names, name) and is_run(Path(name)):
         return RunFolder(Path(name).absolute())
     return RunFolder((runs / pick(names, name, str(runs))).absolute())
 
@@ -148,7 +151,12 @@ def _fitting(names: Sequence[str], name: str) -> list[str]:
 
 def all_runs(runs: Path) -> list[RunFolder]:
     """Every run in the folder, oldest first."""
-    return [RunFolder(path.absolute()) for path in sorted(_children(runs)) if (path / JOURNAL).exists()]
+    return [RunFolder(path.absolute()) for path in sorted(_children(runs)) if is_run(path)]
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return (path / JOURNAL).exists() or (path / ADDRESS).exists()
 
 
 def _children(runs: Path) -> list[Path]:
@@ -156,6 +164,6 @@ def _children(runs: Path) -> list[Path]:
 
 
 def _checked(path: Path, name: str) -> RunFolder:
-    if not (path / JOURNAL).exists():
+    if not is_run(path):
         raise RunError(f"{name} is not a run's folder: it has no {JOURNAL}")
     return RunFolder(path)

@@ -20,7 +20,8 @@ from megaagent.equipment import equipped, rooted
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import BOSS, ENGINE, PERSON, Fact, Message, Revision, storable
 from megaagent.folder import RunFolder, new_folder
-from megaagent.journal import SQLiteJournal, open_reader
+from megaagent.journal import open_journal, open_reader
+from megaagent.journal.homes import FOLDER, home_of, settle
 from megaagent.journal.lock import HeldError
 from megaagent.journal.prefix import copy_files, take_until, told_of
 from megaagent.launch import enter, nothing_left_behind
@@ -67,7 +68,8 @@ async def fork(
     """
     environ = os.environ if environ is None else environ
     clock = clock or WallClock()
-    changes = changes or {}
+    home = home_of(folder.journal)
+    changes = ({"journal": home.address} if home else {}) | dict(changes or {})  # beside its parent
     if at < FIRST:
         raise RunError(f"nothing can go on from fact {at}: a run begins with {FIRST} facts; give a later one")
     if say is not None and not say.strip():
@@ -75,6 +77,7 @@ async def fork(
     new = new_folder(runs or folder.path.parent, title_of(folder), clock.now())
     async with AsyncExitStack() as stack:
         with nothing_left_behind(new):
+            settle(new.path, changes.get("journal") or FOLDER, new.id)
             parent = _take_journal(folder, new, at)
             past = read_past(new)
             settings = rooted(changed(past.settings, changes, "fork"))
@@ -87,7 +90,7 @@ async def fork(
             stamp = Stamp(BOSS, new.id, 0, 0, clock.now())
             workspace = take_workspace(folder.workspace, new.workspace, commits_in(new), stamp)
             stack.callback(workspace.close)
-            journal = SQLiteJournal.open(new.journal, clock, durability=settings.durability)
+            journal = open_journal(new.journal, clock, durability=settings.durability)
             journal.hide(outfit.secrets.hide_in)
             stack.push_async_callback(journal.close)
             told = msgspec.json.encode(settings).decode()

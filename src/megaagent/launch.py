@@ -26,8 +26,8 @@ from megaagent.equipment import Equipment, equipped, rooted
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import BOSS, ENGINE, Fact
 from megaagent.folder import RunFolder, forget_runs, new_folder, runs_folder
-from megaagent.journal import SQLiteJournal
-from megaagent.journal.lock import kept_still
+from megaagent.journal import JournalWriter, create_journal, open_journal
+from megaagent.journal.homes import kept_still, move, settle
 from megaagent.models.contract import Model
 from megaagent.organization.snapshots import Keeper
 from megaagent.organization.state import State
@@ -94,7 +94,8 @@ async def start(
             first = Stamp(BOSS, folder.id, 0, 0, clock.now())
             workspace = _workspace(folder, source, first)
             stack.callback(workspace.close)
-            journal = SQLiteJournal.create(folder.journal, clock, durability=settings.durability)
+            path = settle(folder.path, settings.journal, folder.id)
+            journal = create_journal(path, clock, durability=settings.durability)
             journal.hide(outfit.secrets.hide_in)
             stack.push_async_callback(journal.close)
             facts = first_facts(
@@ -138,7 +139,8 @@ async def resume(
     environ = os.environ if environ is None else environ
     clock = clock or WallClock()
     changes = changes or {}
-    with kept_still(folder.journal.with_suffix(".lock")):  # a run that is going on is told first
+    move(folder.journal, changes.get("journal"))
+    with kept_still(folder.journal):  # a run that is going on is told first
         past = read_past(folder)
     ending = past.state.run.ending
     if ending is not None and ending.status == "completed":
@@ -151,7 +153,7 @@ async def resume(
     bulk_of(opened, settings)
     async with AsyncExitStack() as stack:
         outfit = await stack.enter_async_context(equipped(settings, tools, environ, opened.secrets, pins_in(folder)))
-        journal = SQLiteJournal.open(folder.journal, clock, durability=settings.durability)
+        journal = open_journal(folder.journal, clock, durability=settings.durability)
         journal.hide(outfit.secrets.hide_in)
         stack.push_async_callback(journal.close)
         with no_beginning():
@@ -189,7 +191,7 @@ async def enter(
     stack: AsyncExitStack,
     folder: RunFolder,
     run: str,
-    journal: SQLiteJournal,
+    journal: JournalWriter,
     workspace: Workspace,
     settings: Settings,
     models: Adapters,

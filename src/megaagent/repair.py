@@ -17,7 +17,8 @@ from megaagent.errors import RunError
 from megaagent.events import BOSS, ENGINE, Fact, Revision, Struct
 from megaagent.folder import RunFolder, new_folder
 from megaagent.fork import FIRST, commits_in, title_of
-from megaagent.journal import SQLiteJournal, open_reader
+from megaagent.journal import open_journal, open_reader
+from megaagent.journal.homes import FOLDER, home_of, settle
 from megaagent.journal.prefix import Prefix, copy_files, take_good, told_of
 from megaagent.launch import nothing_left_behind
 from megaagent.organization.state import State
@@ -108,12 +109,14 @@ async def repair(folder: RunFolder, *, clock: Clock | None = None) -> Repaired:
                     f"nothing is wrong with run {folder.id}: go on with megaagent resume, if it has not ended"
                 )
             copy.workspace.rename(new.workspace)
+            home = home_of(folder.journal)
+            settle(new.path, home.address if home else FOLDER, new.id)  # beside the old one
             prefix = _take_rows(copy, new)
         if prefix.last < FIRST:
             raise RunError(f"nothing of run {folder.id} can be saved: {prefix.problem or found.problems[0]}")
         adopted, dropped = _move_to_newest(new, read_past(new).state)
         problem = prefix.problem or found.problems[0]
-        journal = SQLiteJournal.open(new.journal, clock)
+        journal = open_journal(new.journal, clock)
         try:
             lost = ev.RunRepaired(folder.id, prefix.bad, problem, prefix.lost, dropped)
             await journal.append([Fact(ENGINE, 0, lost)])

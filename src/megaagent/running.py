@@ -12,7 +12,7 @@ from megaagent.control import Control
 from megaagent.disk import Disk, pause_that_was
 from megaagent.events import BOSS, AgentId, Record, Struct
 from megaagent.folder import RunFolder
-from megaagent.journal import SQLiteJournal
+from megaagent.journal import JournalWriter
 from megaagent.organization.engine import Organization
 from megaagent.organization.members import Member
 from megaagent.organization.state import State
@@ -79,7 +79,7 @@ class Run:
         folder: RunFolder,
         organization: Organization,
         control: Control,
-        journal: SQLiteJournal,
+        journal: JournalWriter,
         workspace: Workspace,
         simulated: bool,
         notes: tuple[str, ...],

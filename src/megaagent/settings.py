@@ -51,6 +51,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that a run can be told.
 
     Attributes:
+        journal: where it is kept: "folder" is the run's own; or the address of a database, without a password, such as
+            postgres://USER@HOST/DATABASE.
+        journal: where it is kept: "folder" for the run's own, or the address of a database, postgres://USER@HOST/NAME,
+            without a password.
         checks: commands that must exit with 0 on the deliverable, such as "python -m pytest -q".
         prompts: a folder of prompts that replace ours.
         attended: a person answers questions and may unpause.
@@ -68,6 +72,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     tools: ToolSettings = ToolSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     durability: Literal["full", "normal", "off"] = "full"
+    journal: str = "folder"
     checks: tuple[str, ...] = ()
     prompts: str | None = None
     attended: bool = False
@@ -143,6 +148,10 @@ def changed(settings: Settings, changes: Mapping[str, Any], source: str) -> Sett
 def _sane(settings: Settings, source: str) -> None:
     """Refuse values of the right type that make no sense."""
     check_models(settings.model, source)
+    if settings.journal != "folder":
+        from megaagent.journal.postgres.address import check_address
+
+        check_address(settings.journal)
     positive = {
         "budget.cost": settings.budget.cost,
         "budget.tokens": settings.budget.tokens,

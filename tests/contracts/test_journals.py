@@ -16,19 +16,28 @@ from megaagent import events as ev
 from megaagent.clock import VirtualClock, WallClock
 from megaagent.errors import RunError
 from megaagent.events import Fact, Record
-from megaagent.journal import Journal, SQLiteJournal
+from megaagent.journal import Journal, SQLiteJournal, create_journal
+from megaagent.journal.homes import settle
 from megaagent.testing.journal import MemoryJournal
 
 MEMBERS: dict[str, Callable[[Path], Journal]] = {
     "memory": lambda path: MemoryJournal(WallClock()),
     "sqlite": lambda path: SQLiteJournal.create(path, WallClock()),
     "sqlite inline": lambda path: SQLiteJournal.create(path, WallClock(), inline=True),
+    "postgres": lambda path: create_journal(path, WallClock()),
+    "postgres inline": lambda path: create_journal(path, WallClock(), inline=True),
 }
+
+
+def place_for(member: str, folder: Path, request: pytest.FixtureRequest) -> Path:
+    """By which file a member's journal is opened."""
+    address = request.getfixturevalue("postgres").address if member.startswith("postgres") else "folder"
+    return settle(folder, address, f"{folder.parent.name}-{folder.name}")
 
 
 @pytest.fixture(params=MEMBERS)
 async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
-    member = MEMBERS[request.param](tmp_path / "journal.db")
+    member = MEMBERS[request.param](place_for(request.param, tmp_path, request))
     yield member
     await member.close()
 
@@ -292,9 +301,11 @@ async def test_recall_puts_the_best_first_and_the_newest_of_equals(journal: Jour
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(query=st.text(st.sampled_from(list("ab\"'*()^:-+{}[]\0 ANDORNEAR\ud800٣_é中")), max_size=30))
 @pytest.mark.parametrize("member", MEMBERS)
-def test_no_query_is_a_syntax_error(query: str, member: str, tmp_path_factory: pytest.TempPathFactory):
+def test_no_query_is_a_syntax_error(
+    query: str, member: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+):
     async def main() -> None:
-        journal = MEMBERS[member](tmp_path_factory.mktemp("recall") / "journal.db")
+        journal = MEMBERS[member](place_for(member, tmp_path_factory.mktemp("recall"), request))
         await journal.append([note('a b "AND" OR NEAR(a b) é 中 _ ٣')])
         reader = journal.reader()
         assert len(reader.search(query, agent="boss")) <= 1
@@ -308,11 +319,14 @@ VIRTUAL: dict[str, Callable[[Path, VirtualClock], Journal]] = {
     "memory": lambda path, clock: MemoryJournal(clock),
     "sqlite": SQLiteJournal.create,
     "sqlite inline": lambda path, clock: SQLiteJournal.create(path, clock, inline=True),
+    "postgres": create_journal,
+    "postgres inline": lambda path, clock: create_journal(path, clock, inline=True),
 }
 
 
 @pytest.mark.parametrize("member", VIRTUAL)
-def test_recording_takes_no_virtual_time(member: str, tmp_path: Path):
+def test_recording_takes_no_virtual_time(member: str, tmp_path: Path, request: pytest.FixtureRequest):
+    path = place_for(member, tmp_path, request)
     clock = VirtualClock(1000.0)
 
     async def appender(journal: Journal, seconds: float) -> None:
@@ -321,7 +335,7 @@ def test_recording_takes_no_virtual_time(member: str, tmp_path: Path):
             await journal.append([note(f"{seconds}")])
 
     async def main() -> list[float]:
-        journal = VIRTUAL[member](tmp_path / "journal.db", clock)
+        journal = VIRTUAL[member](path, clock)
         await asyncio.gather(appender(journal, 3600.0), appender(journal, 1.5))
         await journal.close()
         reader = journal.reader()

@@ -17,7 +17,7 @@ from megaagent.errors import RunError
 from megaagent.events import Fact, Record
 from megaagent.journal import SQLiteJournal, open_reader
 from megaagent.journal.bodies import digest_of
-from megaagent.journal.sqlite import WAITING
+from megaagent.journal.writer import WAITING
 
 both = pytest.mark.parametrize("inline", [False, True])
 

@@ -18,7 +18,8 @@ Examples:
 \b
 The facts, with their numbers, are listed by: megaagent show
 The other run is only read; it may be going on. What it has spent up to
-that fact counts towards the caps."""
+that fact counts towards the caps. Its journal is kept where that of the
+other is, unless --journal says more."""
 
 
 def command(

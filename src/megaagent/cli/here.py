@@ -13,7 +13,7 @@ from megaagent.folder import RunFolder
 
 if TYPE_CHECKING:
     from megaagent.control import Answer, Request
-    from megaagent.journal.reader import SQLiteReader
+    from megaagent.journal import JournalReader
     from megaagent.readings.files import Files
     from megaagent.readings.fold import Readings
 
@@ -23,7 +23,7 @@ class Here:
 
     def __init__(self, folder: RunFolder):
         self.folder = folder
-        self._reader: SQLiteReader | None = None
+        self._reader: JournalReader | None = None
         self._readings: Readings | None = None
         self._files: Files | None = None
 

@@ -300,6 +300,15 @@ class Conduct(Group):
             show_default=False,
         ),
     ] = None
+    journal: Annotated[
+        str | None,
+        typer.Option(
+            "--journal",
+            metavar="ADDRESS",
+            help="Where the journal is kept: postgres://USER@HOST/DATABASE, or folder.",
+            show_default=False,
+        ),
+    ] = None
 
     def changes(self) -> dict[str, Any]:
         """What of it was given, as settings.
@@ -319,6 +328,7 @@ class Conduct(Group):
                 "economy.on": self.economy,
                 "attended": self.attended,
                 "telemetry.otel": self.otel,
+                "journal": self.journal,
             }
         )
 

@@ -102,14 +102,7 @@ def packed_whole(folder: RunFolder, output: Path) -> None:
     with tarfile.open(output, "w:gz") as archive, tempfile.TemporaryDirectory(prefix="megaagent-export-") as aside:
         copy = Path(aside, JOURNAL)
         # The journal first: commits that it does not know are adopted, facts without their commits would be lost.
-        try:
-            with (
-                closing(sqlite3.connect(f"{folder.journal.absolute().as_uri()}?mode=ro", uri=True)) as source,
-                closing(sqlite3.connect(copy)) as target,
-            ):
-                source.backup(target)
-        except sqlite3.Error as error:
-            raise RunError(f"{folder.journal} cannot be copied: {error}; see megaagent check-journal") from error
+        _copy(folder.journal, copy)
         archive.add(copy, f"{folder.id}/{JOURNAL}")
         try:
             for path in (folder.workspace, folder.deliverable, folder.report):
@@ -120,6 +113,24 @@ def packed_whole(folder: RunFolder, output: Path) -> None:
             raise RunError(
                 f"{folder.workspace} changed while it was packed ({why}): try again, or pause the run"
             ) from error
+
+
+def _copy(journal: Path, copy: Path) -> None:
+    """The journal as a file that can be read anywhere."""
+    from megaagent.journal.homes import home_of
+    from megaagent.journal.prefix import take_all
+
+    if home_of(journal) is not None:
+        take_all(journal, copy)
+        return
+    try:
+        with (
+            closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
+    except sqlite3.Error as error:
+        raise RunError(f"{journal} cannot be copied: {error}; see megaagent check-journal") from error
 
 
 def _add(archive: tarfile.TarFile, name: str, file: IO[bytes]) -> None:

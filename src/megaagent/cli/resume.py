@@ -12,7 +12,8 @@ Examples:
   megaagent resume --attended --set limits.agents=50
 
 What was paid for is not paid again; a cap that is given replaces the old one.
-Other options hold until the run ends again: name them at the next resume too."""
+Other options hold until the run ends again: name them at the next resume too.
+--journal says where the database of the journal is now, if it was moved."""
 
 
 def command(chosen: Chosen, models: Models, caps: Caps, conduct: Conduct, look: Look) -> int:

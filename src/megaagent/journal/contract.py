@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
+from megaagent.errors import RunError
 from megaagent.events import AgentId, Event, Fact, Record, Struct
 
 Listener = Callable[[Sequence[Record]], None]
+
+
+class DiskError(RunError):
+    """Nothing was written, for a reason that may pass; `reason` names it in a few words."""
+
+    def __init__(self, text: str, reason: str):
+        super().__init__(text, reason)
+        self.text = text
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Verification(Struct, frozen=True):

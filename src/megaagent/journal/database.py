@@ -11,6 +11,7 @@ from typing import Literal
 
 from megaagent.errors import RunError
 from megaagent.journal import schema
+from megaagent.journal.contract import DiskError
 
 Durability = Literal["full", "normal", "off"]
 PAGE = 8192  # bytes; of 4, 8 and 16 KiB it wastes least and is not the slower one
@@ -31,18 +32,6 @@ PASSING = {  # what can pass by itself, or by what a person does meanwhile
     sqlite3.SQLITE_READONLY: "the run's folder cannot be written",
     sqlite3.SQLITE_IOERR: "the disk of the run's folder reports errors",
 }
-
-
-class DiskError(RunError):
-    """Nothing was written, for a reason that may pass; `reason` names it in a few words."""
-
-    def __init__(self, text: str, reason: str):
-        super().__init__(text, reason)
-        self.text = text
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @contextmanager

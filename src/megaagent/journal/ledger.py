@@ -8,44 +8,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from megaagent.errors import RunError
-from megaagent.events import Fact, Record, Struct
+from megaagent.events import Record
 from megaagent.journal import schema
 from megaagent.journal.blobs import packed
 from megaagent.journal.bodies import digest_of
-from megaagent.journal.codec import Codec, Row
+from megaagent.journal.codec import Codec
 from megaagent.journal.database import Durability, to_write, told
+from megaagent.journal.drafts import SNAPSHOTS, Draft, Outcome, Snapshot
 from megaagent.journal.words import AT_CLOSE, catch_up, index, indexed_up_to
 
 CLOSING = 1_000  # texts indexed in one transaction when the journal is closed
-SNAPSHOTS = 2  # kept of each name: should the newest be damaged, the one before it serves
-
-
-class Snapshot(Struct, frozen=True):
-    """A reading of the journal up to a position, as its reader encoded it, ready to be kept."""
-
-    name: str
-    position: int
-    digest: str
-    packed: bool
-    data: bytes
-
-    @classmethod
-    def of(cls, name: str, position: int, data: bytes) -> Snapshot:
-        """Takes long for a long one: compressing it is no work for the thread that writes."""
-        return cls(name, position, digest_of(data), *packed(data))
-
-
-class Draft(Struct, frozen=True):
-    """What one append asks for; written whole or not at all."""
-
-    time: float
-    facts: tuple[Fact, ...] = ()
-    rows: tuple[Row, ...] = ()
-    blobs: tuple[bytes, ...] = ()
-    snapshot: Snapshot | None = None
-
-
-Outcome = list[Record] | Exception
 
 
 class Ledger:

@@ -8,18 +8,16 @@ none of them does.
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from megaagent.errors import RunError
 from megaagent.events import AnyEvent, CallIntended, ModelAnswered, Record, Struct
 from megaagent.journal.codec import Codec
-from megaagent.journal.database import to_read, to_write, told
-from megaagent.journal.lock import kept_still
-from megaagent.journal.recall import searchable
-from megaagent.journal.verify import BadRow, GoodRow, good_rows
+from megaagent.journal.homes import kept_still, open_reader, open_store, open_target
+from megaagent.journal.store import Content, GoodRow, Store, Unreadable
+from megaagent.journal.verify import BadRow, good_rows
 
 BATCH = 1000  # rows
 ALONE = (CallIntended, ModelAnswered)  # always the only fact of their transaction
@@ -55,7 +53,7 @@ def copy_files(journal: Path, folder: Path) -> Path:
         raise RunError(f"there is no journal at {journal}")
     log = journal.with_name(journal.name + "-wal")
     copy = folder / journal.name
-    with kept_still(journal.with_suffix(".lock")):
+    with kept_still(journal):
         try:
             shutil.copyfile(journal, copy)
             if log.is_file():
@@ -106,6 +104,21 @@ def take_until(source: Path, target: Path, position: int) -> Record:
         return last
     finally:
         taker.close()
+
+
+def take_all(source: Path, target: Path) -> int:
+    """Make a journal of all rows that are there now; returns their number.
+
+    Args:
+        source: may be written meanwhile.
+        target: does not exist yet.
+
+    Raises:
+        RunError: a row is bad, or there is none; nothing of the new journal is of use then.
+    """
+    with closing(open_reader(source)) as reader:
+        last = reader.last()
+    return take_until(source, target, last).position
 
 
 def take_good(source: Path, target: Path, refuse: Refuse = lambda event: "") -> Prefix:
@@ -179,26 +192,24 @@ def _moment(row: GoodRow) -> tuple[int, float]:
     return row.columns[1], row.columns[2]
 
 
-def _continues(source: sqlite3.Connection, bad: int, rows: Together) -> bool:
+def _continues(source: Store, bad: int, rows: Together) -> bool:
     """Whether a bad row, or the one after it, was recorded together with the good rows before it, or may have been."""
     if not rows or (len(rows) == 1 and isinstance(rows[0].event, ALONE)):
         return False
-    query = "SELECT epoch, time, position FROM record WHERE position >= ? ORDER BY position LIMIT 2"
     try:
-        after = source.execute(query, (bad,)).fetchall()
-    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        after = source.moments(bad, 2)
+    except Unreadable:
         return True
     there = any(row[2] == bad for row in after)
     return not there or any(row[:2] == _moment(rows[-1]) for row in after)
 
 
-def _count(source: sqlite3.Connection, last: int) -> int:
-    """Rows after a position, as far as the damaged file shows them."""
+def _count(source: Store, last: int) -> int:
+    """Rows after a position, as far as the damaged store shows them."""
     try:
-        [count] = source.execute("SELECT count(*) FROM record WHERE position > ?", (last,)).fetchone()
-    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        return source.count(last)
+    except Unreadable:
         return 0
-    return count
 
 
 # -- taking them ------------------------------------------------------------------------------------------------------
@@ -208,18 +219,17 @@ class _Taker:
     """Writes rows and what they need into a new journal.
 
     Raises:
-        RunError: on opening, as `to_read` and `to_write`.
+        RunError: on opening, as `open_store` and `open_target`.
     """
 
     def __init__(self, source: Path, target: Path):
-        self.source = to_read(source)
+        self.source = open_store(source)
         try:
-            self._target = to_write(target, "full", fresh=True)
+            self._target = open_target(target)
         except BaseException:
             self.source.close()
             raise
         self.last = 0
-        self._path = target
         self._epoch = 0
         self._waiting: Together = []
         self._there: set[str] = set()
@@ -234,25 +244,18 @@ class _Taker:
     def finish(self) -> None:
         """Write what is waiting; the next engine is a newer one than those whose facts were taken."""
         self._write()
-        with told(self._path):
-            self._target.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (self._epoch,))
+        self._target.finish(self._epoch)
 
     def close(self) -> None:
         self.source.close()
         self._target.close()
 
     def _write(self) -> None:
-        with told(self._path):
-            self._target.execute("BEGIN IMMEDIATE")
-            for row in self._waiting:
-                self._target.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row.columns)
-                words = searchable(row.event)
-                if words:
-                    self._target.execute("INSERT INTO recall (rowid, text) VALUES (?, ?)", (row.position, words))
-                for digest in set(row.contents) - self._there:
-                    self._there.add(digest)
-                    query = "SELECT digest, size, packed, data FROM blob WHERE digest = ?"
-                    [content] = self.source.execute(query, (digest,)).fetchall()
-                    self._target.execute("INSERT INTO blob VALUES (?, ?, ?, ?)", content)
-            self._target.execute("COMMIT")
+        contents: list[tuple[str, Content]] = []
+        for digest in {digest: None for row in self._waiting for digest in row.contents}:
+            content = None if digest in self._there else self.source.content(digest)
+            if content is not None:
+                self._there.add(digest)
+                contents.append((digest, content))
+        self._target.write(self._waiting, contents)
         self._waiting = []

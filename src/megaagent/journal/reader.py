@@ -18,19 +18,11 @@ from megaagent.journal.contract import Verification
 from megaagent.journal.database import to_read, told
 from megaagent.journal.recall import SHARED, passage, searchable, words_of
 from megaagent.journal.schema import COLUMNS
+from megaagent.journal.sqlite_store import SQLiteStore
 from megaagent.journal.words import late_hits
 
 LOOK = "see megaagent check-journal, then megaagent repair"
 BATCH = 500  # rows; an open cursor would keep the writer from truncating its log
-
-
-def open_reader(path: Path) -> SQLiteReader:
-    """Open a journal for reading.
-
-    Raises:
-        RunError: there is none, or it cannot be read as one.
-    """
-    return SQLiteReader(path, Codec())
 
 
 class SQLiteReader:
@@ -126,7 +118,7 @@ class SQLiteReader:
         return [(record, passage(searchable(record.event), words)) for record in records]
 
     def verify(self) -> Verification:
-        return verify.walk(self._connection, self._codec)
+        return verify.walk(SQLiteStore(self._connection), self._codec)
 
     def close(self) -> None:
         self._connection.close()

@@ -1,64 +1,24 @@
-"""The journal in SQLite: one file, one thread that writes, group commit."""
+"""The journal in SQLite: one file in the run's folder."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from weakref import WeakSet
 
 from megaagent.clock import Clock
 from megaagent.errors import RunError
-from megaagent.events import Fact, Record
-from megaagent.journal.codec import Codec, Row
-from megaagent.journal.contract import Listener
-from megaagent.journal.database import DiskError, Durability
-from megaagent.journal.ledger import Draft, Ledger, Outcome, Snapshot
-from megaagent.journal.listeners import Listeners
-from megaagent.journal.lock import WriterLock
+from megaagent.journal.database import Durability
+from megaagent.journal.ledger import Ledger
 from megaagent.journal.reader import SQLiteReader
-
-BATCH = 256  # facts in one commit; an append is never split
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0  # seconds until a disk that took nothing is tried again
-WAITING = 1024  # appends that may wait for the disk; further appenders wait for room
-
-Item = tuple[Draft, asyncio.Future[list[Record]]]
+from megaagent.journal.writer import JournalWriter
 
 
-class SQLiteJournal:
-    """`Journal` in one SQLite file in WAL mode. Made by `create` or `open`.
-
-    While a batch is being committed everything that comes in gathers for the next one: a lone append is not kept
-    waiting, and many at once share one sync to the disk.
-    """
+class SQLiteJournal(JournalWriter):
+    """`Journal` in one SQLite file in WAL mode. Made by `create` or `open`."""
 
     def __init__(self, path: Path, clock: Clock, durability: Durability, *, fresh: bool, inline: bool):
-        self._path = path
-        self._clock = clock
-        self._codec = Codec()
-        self._listeners = Listeners()
-        self._executor = None if inline else _thread()
-        self._lock = WriterLock(path.with_suffix(".lock"), clock.now())
-        try:
-            self._ledger = Ledger(path, durability, self._codec, fresh=fresh)
-        except BaseException:
-            self._lock.release()
-            raise
-        self._position = self._ledger.position
-        self._readers: WeakSet[SQLiteReader] = WeakSet()
-        self._closing: asyncio.Future[None] | None = None
-        self._failure: Exception | None = None  # of a listener; after it nothing more is taken
-        self._room = asyncio.Semaphore(WAITING)
-        self._waiting: deque[Item] = deque()
-        self._job: asyncio.Future[list[Outcome]] | None = None  # the batch that is being committed
-        self._on_trouble: Callable[[str | None], None] | None = None
-        self._hide: Callable[[Fact], Fact] | None = None
-        self._trouble: str | None = None
-        self._retry: asyncio.TimerHandle | None = None
-        self._pause = FIRST_PAUSE
+        ledger = partial(Ledger, path, durability, fresh=fresh)
+        super().__init__(path, clock, ledger, partial(SQLiteReader, path), inline=inline)
 
     @classmethod
     def create(
@@ -89,185 +49,3 @@ class SQLiteJournal:
         if not path.is_file():
             raise RunError(f"there is no journal at {path}")
         return cls(path, clock, durability, fresh=False, inline=inline)
-
-    @property
-    def position(self) -> int:
-        return self._position
-
-    @property
-    def epoch(self) -> int:
-        return self._ledger.epoch
-
-    async def append(self, facts: Sequence[Fact], blobs: Sequence[bytes] = ()) -> Sequence[Record]:
-        if self._hide is not None:
-            facts = [self._hide(fact) for fact in facts]
-        rows = tuple(self._codec.rows(facts))
-        return await self._written(tuple(facts), rows, tuple(blobs))
-
-    async def snapshot(self, name: str, position: int, data: bytes) -> None:
-        if not 0 < position <= self._position:
-            raise ValueError(f"no snapshot of position {position}: the journal is at {self._position}")
-        if self._executor is None:
-            kept = Snapshot.of(name, position, data)
-        else:
-            kept = await asyncio.to_thread(Snapshot.of, name, position, data)
-        await self._written(snapshot=kept)
-
-    def listen(self, listener: Listener, *, watcher: bool = False) -> None:
-        self._listeners.add(listener, watcher)
-
-    def wait_for_disk(self, on_trouble: Callable[[str | None], None]) -> None:
-        """From now on appends wait, in their order, as long as the disk is full, fails or cannot be written.
-
-        What waits is bounded, as further appenders wait for room. Closing gives up what waits.
-
-        Args:
-            on_trouble: told the reason when such a time begins or its reason changes, and None when it is over.
-        """
-        self._on_trouble = on_trouble
-
-    def hide(self, hide: Callable[[Fact], Fact]) -> None:
-        """From now on facts are recorded as `hide` gives them, which takes secrets out of them."""
-        self._hide = hide
-
-    def reader(self) -> SQLiteReader:
-        reader = SQLiteReader(self._path, self._codec)
-        self._readers.add(reader)
-        return reader
-
-    async def close(self) -> None:
-        """Write what is waiting, fold the log into the one file, release the lock.
-
-        More than once does no harm, and who cancels the wait does not stop it. The readers that were handed out are
-        closed too: as long as one is open SQLite leaves its log beside the file.
-        """
-        if self._closing is None:
-            self._closing = asyncio.ensure_future(self._close())
-        await asyncio.shield(self._closing)
-
-    async def _close(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-        if self._executor is None:
-            self._send()
-            self._finish()
-            return
-        while self._waiting or self._job is not None:
-            self._send()
-            if self._job is not None:
-                await asyncio.wait([self._job])
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._finish)
-        self._executor.shutdown(wait=False)
-
-    async def _written(
-        self,
-        facts: tuple[Fact, ...] = (),
-        rows: tuple[Row, ...] = (),
-        blobs: tuple[bytes, ...] = (),
-        snapshot: Snapshot | None = None,
-    ) -> list[Record]:
-        """Have something written, and wait until it is durable and told."""
-        async with self._room:
-            if self._closing is not None:
-                raise RunError(f"the journal {self._path} is closed")
-            if self._failure is not None:
-                raise RunError(f"the journal {self._path} takes no more: {self._failure!r}") from self._failure
-            done: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
-            draft = Draft(self._clock.now(), facts, rows, blobs, snapshot)
-            if self._executor is None:
-                self._waiting.append((draft, done))
-                self._send()
-            else:
-                self._waiting.append((draft, done))
-                # Soon, not now: all that is appended in this round of the loop shares one commit.
-                done.get_loop().call_soon(self._send)
-            return await done
-
-    def _send(self) -> None:
-        """Give what waits to the thread, unless it is at work; it comes again when it has done."""
-        if self._job is not None or self._retry is not None or not self._waiting:
-            return
-        batch: list[Item] = []
-        size = 0
-        while self._waiting and size < BATCH:
-            batch.append(self._waiting.popleft())
-            size += len(batch[-1][0].facts)
-        if self._executor is None:
-            self._settled(batch, self._ledger.settle([draft for draft, _ in batch]))
-            return
-        # By the loop and not on a thread of our own making: in virtual time the loop stands still for its executors.
-        loop = asyncio.get_running_loop()
-        self._job = loop.run_in_executor(self._executor, self._ledger.settle, [draft for draft, _ in batch])
-        self._job.add_done_callback(partial(self._sent, batch))
-
-    def _sent(self, batch: Sequence[Item], job: asyncio.Future[list[Outcome]]) -> None:
-        self._job = None
-        self._settled(batch, job.result())
-
-    def _settled(self, batch: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-        """Deliver what was settled; what the disk did not take waits, before all that came later."""
-        if self._on_trouble is None or self._closing is not None:
-            self._send()  # first, so that the disk is at work while the listeners are
-            self._deliver(batch, outcomes)
-            return
-        left = [item for item, outcome in zip(batch, outcomes, strict=True) if isinstance(outcome, DiskError)]
-        troubles = [outcome for outcome in outcomes if isinstance(outcome, DiskError)]
-        done = [pair for pair in zip(batch, outcomes, strict=True) if not isinstance(pair[1], DiskError)]
-        self._waiting.extendleft(reversed(left))
-        if troubles:
-            self._retry = asyncio.get_running_loop().call_later(self._pause, self._try_again)
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        else:
-            self._pause = FIRST_PAUSE
-        self._say(troubles[0].reason if troubles else None)
-        self._send()
-        self._deliver([item for item, _ in done], [outcome for _, outcome in done])
-
-    def _try_again(self) -> None:
-        self._retry = None
-        self._send()
-
-    def _say(self, trouble: str | None) -> None:
-        changed, self._trouble = trouble != self._trouble, trouble
-        if changed and self._on_trouble is not None:
-            self._on_trouble(trouble)
-
-    def _deliver(self, batch: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-        """Tell the listeners, then let the appenders go on."""
-        for (_, done), outcome in zip(batch, outcomes, strict=True):
-            told = self._tell(outcome) if isinstance(outcome, list) else outcome
-            if done.done():
-                continue  # its appender was cancelled; what it recorded stays recorded
-            if isinstance(told, list):
-                done.set_result(told)
-            else:
-                done.set_exception(told)
-
-    def _tell(self, records: list[Record]) -> Outcome:
-        if not records:
-            return records
-        if self._failure is not None:
-            return RunError(f"recorded, but nobody was told: {self._failure!r}")
-        self._position = records[-1].position
-        try:
-            self._listeners.tell(records)
-        except Exception as error:
-            self._failure = error
-            return error
-        return records
-
-    def _finish(self) -> None:
-        try:
-            for reader in list(self._readers):
-                reader.close()
-            self._ledger.close()
-        finally:
-            self._lock.release()
-
-
-def _thread() -> ThreadPoolExecutor:
-    """One thread, started now: one that cannot be had must fail here, and not leave appenders waiting."""
-    executor = ThreadPoolExecutor(1, "journal")
-    executor.submit(int).result()
-    return executor

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
-from megaagent.events import AnyEvent, FileCommitted, Struct
+from megaagent.events import FileCommitted
 from megaagent.journal import schema
 from megaagent.journal.blobs import unpacked
 from megaagent.journal.bodies import digest_of
 from megaagent.journal.codec import Codec, kind_of
 from megaagent.journal.contract import Verification
+from megaagent.journal.store import Columns, GoodRow, Store, Unreadable
 
 
 class _Bad(Exception):
@@ -28,56 +27,39 @@ class BadRow(Exception):
         self.position = position
 
 
-class GoodRow(Struct, frozen=True):
-    """A row that is as it was written.
-
-    Attributes:
-        columns: as they lie in the table, the chain last.
-        contents: digests of the contents that it needs.
-    """
-
-    columns: tuple[Any, ...]
-    event: AnyEvent
-    contents: tuple[str, ...]
-
-    @property
-    def position(self) -> int:
-        return self.columns[0]
-
-
-def walk(connection: sqlite3.Connection, codec: Codec) -> Verification:
+def walk(store: Store, codec: Codec) -> Verification:
     """Check every row's chain, shape and contents, up to the first bad one.
 
     The contents of a row are its long bodies and the file that it committed. Contents that no row names are checked
-    after the rows, the file's pages and indexes last: a damaged index hides facts that are there.
+    after the rows, what the store says of itself last: a damaged index hides facts that are there.
     """
-    contents = _Contents(connection)
+    contents = _Contents(store)
     position = 0
     try:
-        for row in _good_rows(connection, codec, contents):
+        for row in _good_rows(store, codec, contents):
             position = row.position
         contents.check_rest()
-        _check_file(connection)
+        problem = store.check()
     except BadRow as bad:
         return Verification(position, bad.position, str(bad))
-    except (_Bad, sqlite3.DatabaseError, UnicodeDecodeError) as error:
+    except (_Bad, Unreadable) as error:
         return Verification(position, None, str(error))
-    return Verification(position)
+    return Verification(position, None, problem)
 
 
-def good_rows(connection: sqlite3.Connection, codec: Codec) -> Iterator[GoodRow]:
+def good_rows(store: Store, codec: Codec) -> Iterator[GoodRow]:
     """The rows from the first on, each with its long bodies, as long as they are good.
 
     Raises:
         BadRow: after the last good one, unless that is the last of all.
     """
-    return _good_rows(connection, codec, _Contents(connection))
+    return _good_rows(store, codec, _Contents(store))
 
 
-def _good_rows(connection: sqlite3.Connection, codec: Codec, contents: _Contents) -> Iterator[GoodRow]:
+def _good_rows(store: Store, codec: Codec, contents: _Contents) -> Iterator[GoodRow]:
     position, chain = 0, schema.START
     try:
-        for row in connection.execute(f"SELECT {schema.COLUMNS}, chain FROM record ORDER BY position"):
+        for row in store.rows():
             if row[0] != position + 1:
                 raise BadRow(position + 1, f"row {position + 1} is missing")
             try:
@@ -86,11 +68,11 @@ def _good_rows(connection: sqlite3.Connection, codec: Codec, contents: _Contents
                 raise BadRow(row[0], f"row {row[0]} ({row[5]}): {bad}") from bad
             position, chain = row[0], row[7]
             yield good
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+    except Unreadable as error:
         raise BadRow(position + 1, f"the file cannot be read on: {error}") from error
 
 
-def _checked(row: tuple[Any, ...], before: bytes, codec: Codec, contents: _Contents) -> GoodRow:
+def _checked(row: Columns, before: bytes, codec: Codec, contents: _Contents) -> GoodRow:
     kind, body = row[5], row[6]
     needed: list[str] = []
 
@@ -114,33 +96,26 @@ def _checked(row: tuple[Any, ...], before: bytes, codec: Codec, contents: _Conte
 class _Contents:
     """Contents, each checked against its name once."""
 
-    def __init__(self, connection: sqlite3.Connection):
-        self._connection = connection
+    def __init__(self, store: Store):
+        self._store = store
         self._good: set[str] = set()
 
     def fetch(self, digest: str) -> bytes:
-        query = "SELECT packed, data, size FROM blob WHERE digest = ?"
-        row = self._connection.execute(query, (digest,)).fetchone()
-        if row is None:
+        content = self._store.content(digest)
+        if content is None:
             raise _Bad(f"the content {digest} is missing")
+        packed, kept, size = content
         try:
-            data = unpacked(*row[:2])
+            data = unpacked(packed, kept)
         except ValueError as error:
             raise _Bad(f"the content {digest} cannot be unpacked: {error}") from error
         if digest not in self._good:
-            if len(data) != row[2] or digest_of(data) != digest:
+            if len(data) != size or digest_of(data) != digest:
                 raise _Bad(f"the content {digest} was changed")
             self._good.add(digest)
         return data
 
     def check_rest(self) -> None:
-        for (digest,) in self._connection.execute("SELECT digest FROM blob"):
+        for digest in self._store.digests():
             if digest not in self._good:
                 self.fetch(digest)
-
-
-def _check_file(connection: sqlite3.Connection) -> None:
-    """What SQLite itself says about the file."""
-    lines = [str(line) for (line,) in connection.execute("PRAGMA integrity_check(5)")]
-    if lines != ["ok"]:
-        raise _Bad(f"the file is damaged: {'; '.join(lines)}")

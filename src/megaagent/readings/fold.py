@@ -10,8 +10,7 @@ from megaagent import events as ev
 from megaagent.errors import RunError
 from megaagent.events import AgentId, Record
 from megaagent.folder import RunFolder
-from megaagent.journal import open_reader
-from megaagent.journal.reader import SQLiteReader
+from megaagent.journal import JournalReader, open_reader
 from megaagent.readings.costs import Costs
 from megaagent.readings.critical import CriticalPath
 from megaagent.readings.lanes import Lanes
@@ -25,7 +24,7 @@ class Readings:
 
     def __init__(self, folder: RunFolder):
         self.folder = folder
-        self.reader: SQLiteReader = open_reader(folder.journal)
+        self.reader: JournalReader = open_reader(folder.journal)
         self.overview = Overview()
         self.lanes = Lanes()
         self.costs = Costs()

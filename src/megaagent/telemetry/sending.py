@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from megaagent.errors import RunError
 from megaagent.events import Record, RunEnded, RunResumed, Struct
 from megaagent.folder import RunFolder
-from megaagent.journal import open_reader
-from megaagent.journal.reader import SQLiteReader
+from megaagent.journal import JournalReader, open_reader
 from megaagent.telemetry import TelemetrySettings
 from megaagent.telemetry.metrics import Metrics
 from megaagent.telemetry.spans import Spans
@@ -125,7 +124,7 @@ class Follower:
         self._content = content
         self._over = threading.Event()
         self._teller = Teller(sender, content=content, since=since)
-        self._reader: SQLiteReader = open_reader(folder.journal)
+        self._reader: JournalReader = open_reader(folder.journal)
         self._thread = threading.Thread(target=self._follow, name=f"telemetry {folder.id}", daemon=True)
         self._thread.start()
 
