@@ -31,9 +31,8 @@ class SQLiteStore:
 
     def rows(self) -> Iterator[Columns]:
         with _readable():
-            # Not `yield from`: that would close the cursor when the reader goes away, maybe after the connection.
-            for row in self._connection.execute(f"SELECT {schema.COLUMNS}, chain FROM record ORDER BY position"):
-                yield row  # noqa: UP028
+            rows = self._connection.execute(f"SELECT {schema.COLUMNS}, chain FROM record ORDER BY position")
+            yield from map(tuple, rows)  # a cursor itself would be closed with us, maybe after its connection
 
     def moments(self, position: int, most: int) -> list[tuple[int, float, int]]:
         query = "SELECT epoch, time, position FROM record WHERE position >= ? ORDER BY position LIMIT ?"
