@@ -13,11 +13,14 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import product
 
+from megaagent.evaluation.arithmetic import Number, floating
 from megaagent.evaluation.boxed import same_text
-from megaagent.evaluation.expressions import Expression, Number, Unreadable
+from megaagent.evaluation.expressions import Expression, Unreadable
+from megaagent.evaluation.notation import interval_of, listed_words, plain, relation, unnamed, words
 
 _CLOSE = 1e-9  # relative: 0.333333 is not a third
 _POINTS = (0.7371 + 0j, 1.6180 + 0j, 2.2360 + 0j)  # where expressions with variables are compared
+_BELOW = -1.3247 + 0j  # and where both are real, so that |x| is not x
 _LONGEST = 2_000  # characters
 _MOST_PARTS = 60  # of a list, whose order does not matter
 
@@ -29,34 +32,9 @@ def equivalent(said: str, right: str) -> bool:
     if max(len(said), len(right)) > _LONGEST:
         return False
     one, other = plain(said), plain(right)
-    return bool(one) and bool(other) and _same(one, other)
-
-
-# -- one form for what is written in many ways ------------------------------------------------------------------------
-
-_DROPPED = re.compile(
-    r"\\left(?![a-z])|\\right(?![a-z])|\\[bB]igg?[lr]?(?![a-z])|\\(?:displaystyle|limits|quad|qquad)(?![a-z])"
-    r"|\\[!,;: ]|\\\$|\$|\\[()\[\]]|\^\{?\\circ\}?|\\degree|°|\\?%|~|\{,\}"
-)
-_WORDS = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|mathrm|mathbf|operatorname)\s*\{([^{}]*)\}")
-_UNIT = re.compile(
-    r"(?<=[\d)}])\s*(?:\\(?:text|mbox|textbf|textit|textrm|mathrm)\s*\{\s*[^{}\d]*\}|(?:\s(?:cm|mm|km|m|in|ft|kg|g|"
-    r"inches|feet|units?|square units|miles|meters|minutes|hours|seconds|days|years|dollars|cents|degrees))\.?)"
-    r"\s*(?:\^\{?[23]\}?)?$"
-)
-_NAMED = re.compile(r"^\s*(?:[a-zA-Z](?:_\{?\w+\}?)?|[a-zA-Z]\([a-z]\))\s*(?:=|\\in(?![a-z]))\s*(?=\S)(?!.*=)")
-
-
-def plain(text: str) -> str:
-    """The answer without what says nothing: sizes of brackets, spaces, units, signs of degrees, money and percent."""
-    text = text.replace("−", "-").replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
-    text = text.replace("\\ne ", "\\neq ").replace("\\leq", "\\le").replace("\\geq", "\\ge")
-    text = re.sub(r"\\(?:lbrace|\{)", "⟨", text)
-    text = re.sub(r"\\(?:rbrace|\})", "⟩", text)
-    text = text.replace("\\\\", "⏎" if "\\begin" in text else "\\")
-    text = _UNIT.sub("", text.strip().rstrip("."))
-    text = _DROPPED.sub(lambda found: "" if found[0] not in ("\\ ", "~") else " ", text)
-    return re.sub(r"\s+", " ", _NAMED.sub("", text, count=1)).strip().rstrip(".,;")
+    if not one or not other:
+        return False
+    return _as_relations(one, other) is True or _same(unnamed(one), unnamed(other))
 
 
 # -- structure --------------------------------------------------------------------------------------------------------
@@ -94,12 +72,13 @@ def _as_sets(one: str, other: str) -> bool | None:
     if not any(sets):
         return None
     return _unordered(
-        *(_parts(text[1:-1] if braced else text) for text, braced in zip((one, other), sets, strict=True))
+        *(_alternatives(text[1:-1] if braced else text) for text, braced in zip((one, other), sets, strict=True))
     )
 
 
 def _as_brackets(one: str, other: str) -> bool | None:
     """Tuples and intervals: the same brackets, and part for part the same."""
+    one, other = (_tuple_or_interval(*pair) for pair in ((one, other), (other, one)))
     inside = [_bracketed(text) for text in (one, other)]
     if not all(inside):
         return None if not any(inside) or any(len(_parts(text)) == 1 for text in (one, other)) else False
@@ -110,27 +89,55 @@ def _as_brackets(one: str, other: str) -> bool | None:
     return ends[0] == ends[1] and _in_order(*parts)
 
 
+def _tuple_or_interval(text: str, other: str) -> str:
+    """Inequalities as an interval, and named coordinates as a tuple, when the other answer is one."""
+    if not _bracketed(other):
+        return text
+    found = [re.fullmatch(r"([a-z])\s*=\s*(.+)", part) for part in _parts(text)]
+    names = [match[1] for match in found if match]
+    if len(found) == len(names) > 1 and sorted(set(names)) == names:
+        return f"({','.join(match[2] for match in found if match)})"
+    return interval_of(text) or text
+
+
 def _as_lists(one: str, other: str) -> bool | None:
-    parts = [_alternatives(text) for text in (one, other)]
+    parts = [_alternatives(listed_words(text)) for text in (one, other)]
     if any(len(part) > 1 for part in parts):
         return _unordered(*parts)
     return None
 
 
 def _as_relations(one: str, other: str) -> bool | None:
-    """Equations are the same when one is a multiple of the other; other relations when both sides are the same."""
-    cuts = [re.split(r"(=|\\le(?![a-z])|\\ge(?![a-z])|\\neq|<|>)", text) for text in (one, other)]
-    if all(len(cut) == 1 for cut in cuts):
+    """Equations are the same when one is a multiple of the other, inequalities when one is a positive multiple."""
+    (sides, signs), (others, other_signs) = relation(one), relation(other)
+    if not signs and not other_signs:
         return None
-    if any(len(cut) < 3 for cut in cuts) or cuts[0][1::2] != cuts[1][1::2]:
+    if not signs or not other_signs:
+        return _is_a_side(one, others) if signs == [] else _is_a_side(other, sides)
+    if signs != other_signs:
         return False
-    if all(len(cut) == 3 and cut[1] == "=" for cut in cuts):
-        left, right = (f"({cut[0]})-({cut[2]})" for cut in cuts)
-        return _proportional(left, right)
-    return _in_order(*([part.strip() for part in cut[::2]] for cut in cuts))
+    if len(signs) == 1 and signs != ["\\approx"]:
+        ratio = _ratio(f"({sides[0]})-({sides[1]})", f"({others[0]})-({others[1]})")
+        if ratio is not None:
+            return signs[0] in ("=", "\\neq") or (abs(ratio.imag) < _CLOSE and ratio.real > 0)
+    return _in_order(sides, others)
+
+
+def _is_a_side(text: str, sides: Sequence[str]) -> bool:
+    """Whether it is one of the sides of `0.5 = 50\\%`, which gives one number in two ways."""
+    try:
+        numbers = all(not Expression(_digits(side)).variables for side in sides)
+    except Unreadable:
+        return False
+    return numbers and any(_same(text, side) for side in sides)
 
 
 def _as_expressions(one: str, other: str) -> bool | None:
+    bases = {found[1] for text in (one, other) if (found := _BASE.search(text))}
+    if len(bases) > 1:
+        return False
+    if _POINTS_NAMED.fullmatch(one) or _POINTS_NAMED.fullmatch(other):
+        return _as_words(one, other)  # ABCD is no product: it is not BADC
     try:
         first, second = Expression(_digits(one)), Expression(_digits(other))
     except Unreadable:
@@ -141,7 +148,7 @@ def _as_expressions(one: str, other: str) -> bool | None:
 
 
 def _as_words(one: str, other: str) -> bool | None:
-    first, second = _letters(one), _letters(other)
+    first, second = words(one), words(other)
     return bool(first) and first == second
 
 
@@ -169,9 +176,14 @@ def _bracketed(text: str) -> bool:
     return depth == 0
 
 
+_AND = re.compile(
+    r"\\(?:text|mbox)\s*\{\s*,?\s*(?:and|or)\s*\}|\s(?:and|or)\s|(?<=[\d)\]])\s*(?:and|or)\s*(?=[-\d(\[])"
+)
+
+
 def _parts(text: str) -> list[str]:
     """What commas outside of brackets, `and` and `or` divide; commas of thousands divide nothing."""
-    text = re.sub(r"\\(?:text|mbox)\s*\{\s*,?\s*(?:and|or)\s*\}|\s(?:and|or)\s", ",", text)
+    text = _AND.sub(",", text)
     if re.fullmatch(r"-?\s*\d{1,3}(,\d{3})+(\.\d+)?", text.strip()):
         return [text.strip()]
     parts: list[str] = []
@@ -187,8 +199,8 @@ def _parts(text: str) -> list[str]:
 def _alternatives(text: str) -> list[str]:
     """The members of a list, in which `a ± b` is two."""
     found: list[str] = []
-    for part in _parts(_NAMED.sub("", text, count=1)):
-        part = _NAMED.sub("", part, count=1)
+    for part in _parts(unnamed(text)):
+        part = unnamed(part)
         if re.search(r"\\pm(?![a-z])|±", part):
             found += [re.sub(r"\\pm(?![a-z])|±", sign, part) for sign in "+-"]
         else:
@@ -215,16 +227,15 @@ def _unordered(one: Sequence[str], other: Sequence[str]) -> bool:
 # -- words and numbers ------------------------------------------------------------------------------------------------
 
 
+_POINTS_NAMED = re.compile(r"[A-Z]{2,}")
+_BASE = re.compile(r"(?<=[\dA-Z])_\{?(\d+)\}?$")
+
+
 def _digits(text: str) -> str:
     """The text as an expression: no commas of thousands, no base at the end, words as they are."""
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
-    text = re.sub(r"(?<=\d)_\{?\d+\}?$", "", text)
+    text = _BASE.sub("", text)
     return text.replace("⟨", "{").replace("⟩", "}")
-
-
-def _letters(text: str) -> str:
-    """Words as they are said: no case, no signs, no `\\text`."""
-    return re.sub(r"[^\w+\-*/^=<>|.]", "", _WORDS.sub(r"\1", text)).casefold()
 
 
 def _equal_everywhere(one: Expression, other: Expression) -> bool:
@@ -238,29 +249,37 @@ def _equal_everywhere(one: Expression, other: Expression) -> bool:
         if not close(first, second):
             return False
         seen += 1
-    return seen > 0
+    return seen > 0 and _equal_below(one, other, names)
 
 
-def _proportional(left: str, right: str) -> bool:
-    """Whether one expression is a constant multiple of the other, and neither is always nothing."""
+def _equal_below(one: Expression, other: Expression, names: Sequence[str]) -> bool:
+    """Whether they are equal at a negative point too, if both have a real value there."""
+    try:
+        values = [each.at(dict.fromkeys(names, _BELOW)) for each in (one, other)]
+    except Unreadable:
+        return True
+    first, second = map(floating, values)
+    return bool(first.imag or second.imag) or close(first, second)
+
+
+def _ratio(left: str, right: str) -> complex | None:
+    """How many times the second expression the first one is, everywhere; None when it is not, or one is nothing."""
     try:
         one, other = Expression(_digits(left)), Expression(_digits(right))
     except Unreadable:
-        return _letters(left) == _letters(right)
+        return None
     if one.variables != other.variables:
-        return False
+        return None
     ratio: complex | None = None
     for point in _points_for(sorted(one.variables)):
         try:
-            first, second = complex(one.at(point)), complex(other.at(point))
+            first, second = floating(one.at(point)), floating(other.at(point))
         except Unreadable:
             continue
-        if not first or not second:
-            return False
-        if ratio is not None and not close(first / second, ratio):
-            return False
+        if not first or not second or (ratio is not None and not close(first / second, ratio)):
+            return None
         ratio = first / second
-    return ratio is not None
+    return ratio
 
 
 def _points_for(names: Sequence[str]) -> list[dict[str, complex]]:
@@ -276,7 +295,7 @@ def close(one: Number, other: Number) -> bool:
     """Whether two numbers are one, for all that floating point can tell."""
     if isinstance(one, Fraction) and isinstance(other, Fraction):
         return one == other
-    first, second = complex(one), complex(other)
+    first, second = floating(one), floating(other)
     if cmath.isinf(first) or cmath.isinf(second):
         return first.real == second.real
     return cmath.isclose(first, second, rel_tol=_CLOSE, abs_tol=1e-12)

@@ -6,21 +6,27 @@ since what is read was written by a model.
 
 from __future__ import annotations
 
-import cmath
 import math
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import TypeAlias
 
 from megaagent.errors import MegaAgentError
-
-Number: TypeAlias = Fraction | complex
-Value: TypeAlias = Callable[[Mapping[str, complex]], Number]
+from megaagent.evaluation.arithmetic import (
+    CONSTANTS,
+    FUNCTIONS,
+    ROUNDED,
+    Number,
+    Value,
+    applied,
+    constant,
+    factorial,
+    joined,
+    size,
+)
 
 LONGEST = 2_000  # characters
 DEEPEST = 60  # nestings
-_MOST_BITS = 20_000  # of an exact number
 
 
 class Unreadable(MegaAgentError):
@@ -72,16 +78,16 @@ class Expression:
     def _sum(self) -> Value:
         value = self._product()
         while self._peek() in ("+", "-"):
-            value = _joined(self._take(), value, self._product())
+            value = joined(self._take(), value, self._product())
         return value
 
     def _product(self) -> Value:
         value = self._signed()
         while True:
             if self._peek() in ("*", "/"):
-                value = _joined(self._take(), value, self._signed())
+                value = joined(self._take(), value, self._signed())
             elif self._begins_atom():
-                value = _joined("*", value, self._power())
+                value = joined("*", value, self._power())
             else:
                 return value
 
@@ -89,23 +95,26 @@ class Expression:
         token = self._peek()
         if token == "|":
             return self._bars == 0
-        return bool(token) and (token[0].isalnum() or token[0] in "\\({." or token == "∞")
+        return bool(token) and token not in _CLOSING and (token[0].isalnum() or token[0] in "\\({." or token == "∞")
 
     def _signed(self) -> Value:
         sign = 1
         while self._peek() in ("+", "-"):
             sign = -sign if self._take() == "-" else sign
         value = self._power()
-        return value if sign > 0 else _joined("*", _constant(Fraction(-1)), value)
+        return value if sign > 0 else joined("*", constant(Fraction(-1)), value)
 
     def _power(self) -> Value:
         value = self._atom()
         while self._peek() == "!":
             self._take()
-            value = _applied(_factorial, value)
+            value = applied(factorial, value)
+        if self._peek() == "°":
+            self._take()
+            value = joined("*", value, constant(math.pi / 180))
         if self._peek() == "^":
             self._take()
-            value = _joined("^", value, self._signed() if self._peek() == "-" else self._argument())
+            value = joined("^", value, self._signed() if self._peek() == "-" else self._argument())
         return value
 
     def _argument(self) -> Value:
@@ -136,14 +145,19 @@ class Expression:
             value = self._sum()
             self._take("|")
             self._bars -= 1
-            return _applied(_size, value)
+            return applied(size, value)
+        if token in ROUNDED:
+            end, function = ROUNDED[token]
+            value = self._sum()
+            self._take(end)
+            return applied(function, value)
         if token[0].isdigit() or token[0] == ".":
             return self._number(token)
-        if token in _CONSTANTS:
-            return _constant(_CONSTANTS[token])
+        if token in CONSTANTS:
+            return constant(CONSTANTS[token])
         if token in _COMMANDS:
             return _COMMANDS[token](self)
-        if token in _FUNCTIONS:
+        if token in FUNCTIONS:
             return self._function(token)
         if token.isalpha() or token in _GREEK:
             return self._variable(token)
@@ -152,16 +166,32 @@ class Expression:
     def _number(self, token: str) -> Value:
         number = Fraction(token)
         if self._peek() == "\\frac" and number.denominator == 1:
-            place = self._place
-            self._take()
-            part = self._tokens[self._place : self._place + 6]
-            if len(part) == 6 and part[0] == part[3] == "{" and part[2] == part[5] == "}":
-                above, below = part[1], part[4]
-                if above.isdigit() and below.isdigit() and int(below):  # 3\frac{1}{2} is three and a half
-                    self._place += 6
-                    return _constant(number + Fraction(int(above), int(below)))
-            self._place = place
-        return _constant(number)
+            number += self._part()
+        return constant(number)
+
+    def _part(self) -> Fraction:
+        """The fraction of a mixed number: 3\\frac{1}{2} and 3\\frac12 are three and a half; 0 when it is a factor."""
+        place = self._place + 1
+        digits: list[str] = []
+        for _ in range(2):
+            braced = self._tokens[place : place + 3]
+            if len(braced) == 3 and braced[0] == "{" and braced[1].isdigit() and braced[2] == "}":
+                digits.append(braced[1])
+                place += 3
+            elif not digits and braced and re.fullmatch(r"\d\d", braced[0]):
+                digits += braced[0]
+                place += 1
+                break
+            elif braced and re.fullmatch(r"\d", braced[0]):
+                digits.append(braced[0])
+                place += 1
+            else:
+                return Fraction(0)
+        above, below = map(int, digits)
+        if above >= below:
+            return Fraction(0)
+        self._place = place
+        return Fraction(above, below)
 
     def _variable(self, token: str) -> Value:
         name = token
@@ -183,21 +213,21 @@ class Expression:
         return text
 
     def _fraction(self) -> Value:
-        return _joined("/", self._argument(), self._argument())
+        return joined("/", self._argument(), self._argument())
 
     def _root(self) -> Value:
-        degree = _constant(Fraction(2))
+        degree = constant(Fraction(2))
         if self._peek() == "[":
             self._take()
             degree = self._sum()
             self._take("]")
-        return _joined("root", self._argument(), degree)
+        return joined("root", self._argument(), degree)
 
     def _binomial(self) -> Value:
-        return _joined("binomial", self._argument(), self._argument())
+        return joined("binomial", self._argument(), self._argument())
 
     def _function(self, name: str) -> Value:
-        function = _FUNCTIONS[name]
+        function = FUNCTIONS[name]
         base = power = None
         while self._peek() in ("_", "^"):
             if self._take() == "_":
@@ -208,16 +238,16 @@ class Expression:
             argument = self._atom()
         else:
             argument = self._power()
-            while self._begins_atom() and self._peek() not in _FUNCTIONS:
-                argument = _joined("*", argument, self._power())
-        value = _applied(function, argument)
+            while self._begins_atom() and self._peek() not in FUNCTIONS:
+                argument = joined("*", argument, self._power())
+        value = applied(function, argument)
         if base is not None:
-            value = _joined("/", value, _applied(_FUNCTIONS["\\ln"], base))
-            value = _joined("*", value, _constant(math.log(10) if name == "\\log" else 1.0))
-        return value if power is None else _joined("^", value, power)
+            value = joined("/", value, applied(FUNCTIONS["\\ln"], base))
+            value = joined("*", value, constant(math.log(10) if name == "\\log" else 1.0))
+        return value if power is None else joined("^", value, power)
 
 
-_TOKEN = re.compile(r"\s+|(\d+\.\d+|\d+\.?(?!\d)|\.\d+|\\[A-Za-z]+|\*\*|sqrt|[a-zA-Z]|π|∞|[-+*/^_!|(){}\[\]])")
+_TOKEN = re.compile(r"\s+|(\d+\.\d+|\d+\.?(?!\d)|\.\d+|\\[A-Za-z]+|\*\*|sqrt|[a-zA-Z]|[π∞°]|[-+*/^_!|(){}\[\]])")
 _SAME = {
     "**": "^",
     "\\cdot": "*",
@@ -258,108 +288,7 @@ def _tokens(text: str) -> list[str]:
     return found
 
 
-# -- values -----------------------------------------------------------------------------------------------------------
-
-
-def _constant(number: Fraction | float | complex) -> Value:
-    value: Number = number if isinstance(number, Fraction) else complex(number)
-    return lambda point: value
-
-
-def _applied(function: Callable[[Number], Number], value: Value) -> Value:
-    return lambda point: function(value(point))
-
-
-def _joined(how: str, left: Value, right: Value) -> Value:
-    operation = _OPERATIONS[how]
-    return lambda point: _bounded(operation(left(point), right(point)))
-
-
-def _bounded(number: Number) -> Number:
-    if isinstance(number, Fraction) and number.numerator.bit_length() + number.denominator.bit_length() > _MOST_BITS:
-        raise OverflowError("too large")
-    return number
-
-
-def _both(left: Number, right: Number) -> bool:
-    return isinstance(left, Fraction) and isinstance(right, Fraction)
-
-
-def _add(left: Number, right: Number) -> Number:
-    return left + right if _both(left, right) else complex(left) + complex(right)
-
-
-def _times(left: Number, right: Number) -> Number:
-    return left * right if _both(left, right) else complex(left) * complex(right)
-
-
-def _over(left: Number, right: Number) -> Number:
-    return left / right if _both(left, right) else complex(left) / complex(right)
-
-
-def _raise(base: Number, exponent: Number) -> Number:
-    if isinstance(base, Fraction) and isinstance(exponent, Fraction) and exponent.denominator == 1:
-        size = max(base.numerator.bit_length(), base.denominator.bit_length(), 1)
-        if abs(exponent) * size <= _MOST_BITS:
-            return base ** int(exponent)
-    return complex(base) ** complex(exponent)
-
-
-def _root(base: Number, degree: Number) -> Number:
-    if isinstance(base, Fraction) and degree == 2 and base >= 0:
-        above, below = math.isqrt(base.numerator), math.isqrt(base.denominator)
-        if above * above == base.numerator and below * below == base.denominator:
-            return Fraction(above, below)
-    if isinstance(base, Fraction) and isinstance(degree, Fraction) and base < 0 and degree % 2 == 1:
-        return -(complex(-base) ** (1 / complex(degree)))
-    return complex(base) ** (1 / complex(degree))
-
-
-def _choose(above: Number, below: Number) -> Number:
-    pair = (above, below)
-    if not all(isinstance(n, Fraction) and n.denominator == 1 and 0 <= n <= 1_000 for n in pair):
-        raise ValueError("no binomial coefficient")
-    return Fraction(math.comb(int(above.real), int(below.real)))
-
-
-def _factorial(number: Number) -> Number:
-    if not isinstance(number, Fraction) or number.denominator != 1 or not 0 <= number <= 1_000:
-        raise ValueError("no factorial")
-    return Fraction(math.factorial(int(number)))
-
-
-def _size(number: Number) -> Number:
-    return abs(number) if isinstance(number, Fraction) else complex(abs(number))
-
-
-def _complexly(function: Callable[[complex], complex]) -> Callable[[Number], Number]:
-    return lambda number: function(complex(number))
-
-
-_OPERATIONS: dict[str, Callable[[Number, Number], Number]] = {
-    "+": _add,
-    "-": lambda left, right: _add(left, -right),
-    "*": _times,
-    "/": _over,
-    "^": _raise,
-    "root": _root,
-    "binomial": _choose,
-}
-_CONSTANTS: dict[str, complex] = {"\\pi": math.pi, "e": math.e, "i": 1j, "\\infty": complex(math.inf)}
-_FUNCTIONS: dict[str, Callable[[Number], Number]] = {
-    "\\sin": _complexly(cmath.sin),
-    "\\cos": _complexly(cmath.cos),
-    "\\tan": _complexly(cmath.tan),
-    "\\cot": _complexly(lambda x: 1 / cmath.tan(x)),
-    "\\sec": _complexly(lambda x: 1 / cmath.cos(x)),
-    "\\csc": _complexly(lambda x: 1 / cmath.sin(x)),
-    "\\arcsin": _complexly(cmath.asin),
-    "\\arccos": _complexly(cmath.acos),
-    "\\arctan": _complexly(cmath.atan),
-    "\\ln": _complexly(cmath.log),
-    "\\log": _complexly(cmath.log10),
-    "\\exp": _complexly(cmath.exp),
-}
+_CLOSING = frozenset(end for end, _ in ROUNDED.values())
 _COMMANDS: dict[str, Callable[[Expression], Value]] = {
     "\\frac": Expression._fraction,  # pyright: ignore[reportPrivateUsage]
     "\\sqrt": Expression._root,  # pyright: ignore[reportPrivateUsage]
