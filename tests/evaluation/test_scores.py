@@ -122,6 +122,17 @@ def test_other_shapes_of_predictions(tmp_path: Path) -> None:
         read_predictions(benchmark("math"), items, tmp_path / "none.jsonl")
 
 
+async def test_an_answer_alone_needs_no_box_and_a_text_does(tmp_path: Path) -> None:
+    chosen = benchmark("math")
+    items = load(chosen, written(tmp_path, "math"))
+    right = items[0].data["answer"]
+    path = tmp_path / "p.jsonl"
+    for field, passed in (("answer", True), ("completion", False)):
+        path.write_text(json.dumps({"id": items[0].id, field: right}) + "\n")
+        [marked] = await score_all(chosen, items, read_predictions(chosen, items, path).predictions)
+        assert marked.mark.passed is passed, field
+
+
 async def test_a_file_of_a_folder_is_a_whole_program(tmp_path: Path) -> None:
     items = load(benchmark("humaneval"), written(tmp_path, "humaneval"))[:1]
     program = "def triple(n):\n    return n * 3\n"

@@ -8,9 +8,10 @@ from typing import Any
 
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation.boxed import last_boxed, same_text
-from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
-from megaagent.evaluation.data import Public, need
+from megaagent.evaluation.contract import Item, Mark, Prediction, Source
+from megaagent.evaluation.data import need
 from megaagent.evaluation.equivalence import equivalent
+from megaagent.evaluation.kinds import Answers
 from megaagent.evaluation.programs import Judge
 
 _SUBJECTS = (
@@ -25,20 +26,13 @@ _SUBJECTS = (
 BY_REFERENCE = "by the reference's text rule"
 
 
-class CompetitionMath(Public):
+class CompetitionMath(Answers):
     """Right is an answer that says the same; what the reference's comparison of texts says is a figure beside it."""
 
     name = "math"
     title = "MATH"
     source = Source("EleutherAI/hendrycks_math", _SUBJECTS, "test", "MIT")
-    samples = False
-    # The last two are the right answer in the data set itself, whose rows predictions may have been written into.
-    fields = ("prediction", "completion", "response", "output", "generation", "answer", "solution")
-    scenario = None
-    panel = ()
-    settings: Mapping[str, Any] = ITEM
-    runs_programs = False
-    seconds = 0.0
+    whole = ("answer",)  # holds nothing but the answer, with or without its box
 
     def items(self, rows: Sequence[Mapping[str, Any]], data: Path | None) -> list[Item]:
         """One item for each row, called by its id, its place in the folder, or its number from 0."""
@@ -63,10 +57,6 @@ class CompetitionMath(Public):
     def answer(self, item: Item, report: str, files: Mapping[str, str]) -> Prediction:
         """The report; what counts is its last box."""
         return Prediction(item.id, report)
-
-    def whole_program(self, item: Item) -> str:
-        """The known solution."""
-        return item.known or ""
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
         """Compare the last box with the right answer."""

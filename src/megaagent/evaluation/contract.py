@@ -92,6 +92,7 @@ class Benchmark(Protocol):
     source: Source | None  # None: it needs no data
     samples: bool  # several answers to an item are samples of it
     fields: tuple[str, ...]  # of a line of predictions, in which the answer is looked for
+    whole: tuple[str, ...]  # of these, those whose text is complete by itself
     scenario: str | None  # whose run it is, where it is not just a goal
     settings: Mapping[str, Any]  # what differs from the default settings of a run
     runs_programs: bool  # `score` needs a judge

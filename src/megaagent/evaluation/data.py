@@ -44,14 +44,6 @@ def load(benchmark: Benchmark, data: Path | None, load_dataset: LoadDataset | No
     return items
 
 
-class Public:
-    """What benchmarks in the usual formats share."""
-
-    def read(self, data: Path) -> list[Row]:
-        """The rows of a file of JSON lines or JSON, or of all such files below a folder."""
-        return read_rows(data)
-
-
 def need(row: Row, number: int, *fields: str) -> None:
     """
     Raises:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from megaagent.evaluation.contract import Item, Mark, Prediction
-from megaagent.evaluation.data import Public
+from megaagent.evaluation.kinds import Staged
 from megaagent.evaluation.programs import Judge
-from megaagent.scenarios import scenario
 from megaagent.scenarios.contract import Start
 from megaagent.scenarios.gobang.check import check
 from megaagent.scenarios.gobang.play import FIRST, SECOND, Breach, Game, Patience
@@ -29,35 +27,15 @@ GAMES = 4  # against each opponent, beginning in half of them
 THINKING = 0.2  # seconds that the AI is given for a move
 
 
-class GobangGame(Public):
+class GobangGame(Staged):
     """One item, run as the scenario `gobang`. It passes when the four checks do; each is a quarter of its score."""
 
     name = "gobang"
     title = "Gobang"
-    source = None
-    samples = False
     scenario = "gobang"
-    panel = ()
-    fields = ("files",)
     settings: Mapping[str, Any] = {"budget.steps": 2_000}
     runs_programs = True
     seconds = 60.0
-
-    def items(self, rows: Sequence[Mapping[str, Any]], data: Path | None) -> list[Item]:
-        """The one goal."""
-        return [Item("gobang", scenario("gobang").goal, {})]
-
-    def goal(self, item: Item) -> str:
-        """The scenario's."""
-        return item.question
-
-    def answer(self, item: Item, report: str, files: Mapping[str, str]) -> Prediction:
-        """All delivered files."""
-        return Prediction(item.id, json.dumps(dict(files)), whole=True)
-
-    def whole_program(self, item: Item) -> str:
-        """None is known."""
-        return ""
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
         """The four checks, all checks of the scenario, and games against two opponents."""

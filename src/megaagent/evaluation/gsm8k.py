@@ -8,27 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from megaagent.errors import ConfigurationError
-from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
-from megaagent.evaluation.data import Public, need
+from megaagent.evaluation.contract import Item, Mark, Prediction, Source
+from megaagent.evaluation.data import need
+from megaagent.evaluation.kinds import Answers
 from megaagent.evaluation.programs import Judge
 
 _ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 
 
-class Gsm8k(Public):
+class Gsm8k(Answers):
     """1,319 problems; right is the same number, written the same way, without thousands separators."""
 
     name = "gsm8k"
     title = "GSM8K"
     source = Source("openai/gsm8k", ("main",), "test", "MIT")
-    samples = False
-    # The last two are the right answer in the data set itself, whose rows predictions may have been written into.
-    fields = ("prediction", "completion", "response", "output", "generation", "answer", "solution")
-    scenario = None
-    panel = ()
-    settings: Mapping[str, Any] = ITEM
-    runs_programs = False
-    seconds = 0.0
 
     def items(self, rows: Sequence[Mapping[str, Any]], data: Path | None) -> list[Item]:
         """One item for each row, called by its number from 0."""
@@ -51,10 +44,6 @@ class Gsm8k(Public):
         """The last line of the report that has the sign; earlier ones may quote the instruction."""
         last = report.rfind("####")
         return Prediction(item.id, report[last:] if last >= 0 else report)
-
-    def whole_program(self, item: Item) -> str:
-        """The known solution."""
-        return item.known or ""
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
         """The reference's comparison: both numbers as text."""

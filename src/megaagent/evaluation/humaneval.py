@@ -6,25 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
-from megaagent.evaluation.data import Public, need
-from megaagent.evaluation.programs import Judge, Trial
+from megaagent.evaluation.contract import Item, Prediction, Source
+from megaagent.evaluation.data import need
+from megaagent.evaluation.kinds import FILE, Programs
+from megaagent.evaluation.programs import Trial
 
-FILE = "solution.py"
 
-
-class HumanEval(Public):
+class HumanEval(Programs):
     """164 functions; a sample passes when `check(candidate)` raises nothing."""
 
     name = "humaneval"
     title = "HumanEval"
     source = Source("openai/openai_humaneval", ("openai_humaneval",), "test", "MIT")
-    samples = True
-    fields = ("completion", "solution", "code", "prediction", "response", "answer", "output")
-    scenario = None
-    panel = ()
-    settings: Mapping[str, Any] = ITEM
-    runs_programs = True
     seconds = 3.0  # of one program, as in the reference implementation
 
     def items(self, rows: Sequence[Mapping[str, Any]], data: Path | None) -> list[Item]:
@@ -45,21 +38,13 @@ class HumanEval(Public):
             f"that you do not see.\n\n```python\n{item.data['prompt']}\n```"
         )
 
-    def answer(self, item: Item, report: str, files: Mapping[str, str]) -> Prediction:
-        """The delivered file."""
-        return Prediction(item.id, files.get(FILE, ""), whole=True)
-
     def whole_program(self, item: Item) -> str:
         """Prompt and canonical solution."""
         return f"{item.data['prompt']}{item.known or ''}"
 
-    async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
+    def trial(self, item: Item, prediction: Prediction) -> Trial:
         """Prompt and completion together, as the reference does; a whole program alone."""
-        assert judge is not None
-        if not prediction.text.strip():
-            return Mark(False, "there is no program")
         prompt, entry = item.data["prompt"], item.data["entry_point"]
         program = prediction.text if prediction.whole else prompt + prediction.text
         tests = f"{item.data['test']}\ncheck({entry})"
-        outcome = await judge.passes(Trial(program, tests, (entry,), setup=prompt))
-        return Mark(outcome.passed, outcome.why)
+        return Trial(program, tests, (entry,), setup=prompt)

@@ -9,26 +9,20 @@ from pathlib import Path
 from typing import Any, cast
 
 from megaagent.errors import ConfigurationError
-from megaagent.evaluation.contract import ITEM, Item, Mark, Prediction, Source
-from megaagent.evaluation.data import Public, need
-from megaagent.evaluation.humaneval import FILE
-from megaagent.evaluation.programs import Judge, Trial, defined_in, names_in
+from megaagent.evaluation.contract import Item, Prediction, Source
+from megaagent.evaluation.data import need
+from megaagent.evaluation.kinds import FILE, Programs
+from megaagent.evaluation.programs import Trial, defined_in, names_in
 
 TEST_SPLIT = range(11, 511)  # task ids
 
 
-class Mbpp(Public):
+class Mbpp(Programs):
     """The test split: 257 functions; a program passes when all asserts hold."""
 
     name = "mbpp"
     title = "MBPP (sanitized, test split)"
     source = Source("google-research-datasets/mbpp", ("sanitized",), "test", "CC BY 4.0")
-    samples = True
-    fields = ("completion", "solution", "code", "prediction", "response", "answer", "output")
-    scenario = None
-    panel = ()
-    settings: Mapping[str, Any] = ITEM
-    runs_programs = True
     seconds = 10.0  # of one program; that of task 123 needs over three
 
     def items(self, rows: Sequence[Mapping[str, Any]], data: Path | None) -> list[Item]:
@@ -53,22 +47,10 @@ class Mbpp(Public):
             f"These tests must pass when the file has been run:\n\n```python\n{tests}\n```"
         )
 
-    def answer(self, item: Item, report: str, files: Mapping[str, str]) -> Prediction:
-        """The delivered file."""
-        return Prediction(item.id, files.get(FILE, ""), whole=True)
-
-    def whole_program(self, item: Item) -> str:
-        """The known solution."""
-        return item.known or ""
-
-    async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
+    def trial(self, item: Item, prediction: Prediction) -> Trial:
         """The program, then the imports of the data set, then every assert."""
-        assert judge is not None
-        if not prediction.text.strip():
-            return Mark(False, "there is no program")
         imports = "\n".join([*_texts(item.data.get("test_imports")), *_lines(item.data.get("test_setup_code"))])
-        outcome = await judge.passes(_trial(prediction.text, "\n".join(_texts(item.data["test_list"])), imports, item))
-        return Mark(outcome.passed, outcome.why)
+        return _trial(prediction.text, "\n".join(_texts(item.data["test_list"])), imports, item)
 
 
 def _trial(program: str, tests: str, imports: str, item: Item) -> Trial:

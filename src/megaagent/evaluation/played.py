@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation.contract import Benchmark, Item
-from megaagent.evaluation.humaneval import FILE
+from megaagent.evaluation.kinds import FILE
 from megaagent.models.script import Part, Playing, Script, add_agent, review, say, terminate, wait, write_file
 
 _NAME = re.compile(r"sim:answers(?:-(\d{1,3}))?")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from megaagent.evaluation.contract import Item, Mark, Prediction
-from megaagent.evaluation.data import Public
+from megaagent.evaluation.kinds import Staged
 from megaagent.evaluation.programs import Judge
-from megaagent.scenarios import scenario
 from megaagent.scenarios.policy.check import CHECKS, Deliverable
 from megaagent.scenarios.policy.nation import departments
 
@@ -28,35 +26,18 @@ LINT: Mapping[str, tuple[str, str]] = {
 }
 
 
-class NationalPolicy(Public):
+class NationalPolicy(Staged):
     """One item, run as the scenario `policy`. Its score is the share of policies without a lint problem."""
 
     name = "policy"
     title = "National policy"
-    source = None
-    samples = False
     scenario = "policy"
     panel = ("policy_*.txt",)
-    fields = ("files",)
     settings: Mapping[str, Any] = {"limits.output": 4096, "budget.cost": 60.0, "sandbox.limits.output": 1 << 20}
-    runs_programs = False
-    seconds = 0.0
-
-    def items(self, rows: Sequence[Mapping[str, Any]], data: Path | None) -> list[Item]:
-        """The one goal."""
-        return [Item("policy", scenario("policy").goal, {})]
-
-    def goal(self, item: Item) -> str:
-        """The scenario's."""
-        return item.question
 
     def answer(self, item: Item, report: str, files: Mapping[str, str]) -> Prediction:
         """The delivered text files."""
         return Prediction(item.id, json.dumps({p: t for p, t in files.items() if p.endswith(".txt")}), whole=True)
-
-    def whole_program(self, item: Item) -> str:
-        """None is known."""
-        return ""
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
         """Lint every policy, and look whether they belong together."""

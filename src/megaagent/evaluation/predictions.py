@@ -17,7 +17,6 @@ from megaagent.events import Struct
 
 IDS = ("task_id", "id", "unique_id", "idx", "index", "problem_id", "question_id")
 QUESTIONS = ("question", "problem", "prompt", "query")
-WHOLE = ("solution", "code", "plan")  # fields whose text is complete by itself, also for HumanEval
 LARGEST = 2_000_000  # characters of one answer
 MOST = 200_000  # predictions
 
@@ -144,7 +143,7 @@ class _Reading:
             self._rejected.append(f"{place}: {field} is no text")
             return
         self._sources[field] = None
-        prediction = Prediction("", text, whole=field in WHOLE)
+        prediction = Prediction("", text, whole=field in self._benchmark.whole)
         id = next((row[name] for name in IDS if name in row), None)
         if id is None:
             question = next((row[name] for name in QUESTIONS if isinstance(row.get(name), str)), None)

@@ -12,6 +12,7 @@ from typing import Any, cast
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation.contract import Item, Mark, Prediction, Source
 from megaagent.evaluation.data import Row, read_rows
+from megaagent.evaluation.kinds import Public
 from megaagent.evaluation.programs import Judge
 from megaagent.evaluation.travelplanner.commonsense import COMMONSENSE
 from megaagent.evaluation.travelplanner.database import Database
@@ -35,19 +36,15 @@ _DAY = json.dumps(
 )
 
 
-class TravelPlanner:
+class TravelPlanner(Public):
     """Right is a plan that passes all constraints. `--data` is a folder with the questions and `database`."""
 
     name = "travelplanner"
     title = "TravelPlanner"
     source = Source("osunlp/TravelPlanner", ("validation",), "validation", "CC BY 4.0")
-    samples = False
-    scenario = None
-    panel = ()
     fields = ("plan", "prediction", "response", "answer", "output")
     settings: Mapping[str, Any] = {"limits.output": 8192, "limits.agents": 20, "budget.cost": 2.0}
-    runs_programs = False
-    seconds = 0.0
+    whole = ("plan",)
 
     def __init__(self) -> None:
         self._database: Database | None = None
@@ -90,10 +87,6 @@ class TravelPlanner:
     def answer(self, item: Item, report: str, files: Mapping[str, str]) -> Prediction:
         """The delivered plan."""
         return Prediction(item.id, files.get(FILE, report), whole=True)
-
-    def whole_program(self, item: Item) -> str:
-        """The plan that people made, where the data have one."""
-        return item.known or ""
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
         """Hard constraints count only for a complete plan of things that are there, as in the reference."""
