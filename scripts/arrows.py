@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
     {
         *{"settings", "control", "folder", "report", "proof", "assembly", "disk", "past", "adoption"},
         *{"choice", "checkup", "descriptors", "wish", "equipment", "running", "launch", "fork", "repair", "readings"},
-        "telemetry",
+        *{"placement", "telemetry"},
     },
     {"scenarios"},
     {"evaluation"},

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from megaagent.descriptors import open_for_calls
 from megaagent.errors import ConfigurationError
 from megaagent.events import Tier, Usage
-from megaagent.models import PROVIDERS, endpoint_of, open_model, parse_model
+from megaagent.models import PROVIDERS, address_of, endpoint_of, open_model, parse_model
 from megaagent.models.batches import Batches, batches_of
 from megaagent.models.breaker import Breaker
 from megaagent.models.contract import Model, ModelRequest, ModelResponse
@@ -23,6 +23,7 @@ from megaagent.models.settings import TierSettings
 from megaagent.organization.asking import Voice
 from megaagent.organization.economy import Bulk
 from megaagent.redaction import Secrets, passwords_in
+from megaagent.runtimes.ray_wire import Asked
 from megaagent.settings import Settings
 
 FIRST_PROMPT: Final = 3_000  # tokens of the shortest prompt: rules, tools and a goal
@@ -43,7 +44,8 @@ class Adapters(dict[str, Model]):
         self.network = replace(settings.model.network, connections=open_for_calls(settings.model.network.connections))
         most = min(settings.gate.most, self.network.connections)
         bounded = replace(settings.gate, most=most, start=min(settings.gate.start, most))
-        self.gates = {name: Gate(settings.gate if name.startswith("sim:") else bounded) for name in names}
+        elsewhere = settings.runtime.kind != "local"
+        self.gates = {name: Gate(settings.gate if elsewhere or name.startswith("sim:") else bounded) for name in names}
         self.breakers: dict[str, Breaker] = {}
 
     def another(self, settings: Settings, environ: Mapping[str, str]) -> Adapters:
@@ -85,9 +87,13 @@ class _Lasting:
 def open_models(settings: Settings, environ: Mapping[str, str], given: Mapping[str, Model]) -> Adapters:
     """The bare adapters of all tiers; what a provider tells of its limits, its gate learns.
 
+    When models are asked by workers elsewhere there are gates and breakers, and no adapters.
+
     Args:
         given: ready-made models by name; adapters that were opened already are taken as they are.
     """
+    if settings.runtime.kind != "local":
+        return _gates_only(settings, environ, given)
     if isinstance(given, Adapters) and set(all_names(settings)) <= set(given):
         return given
     scripts: Mapping[str, str] = import_module(SCENARIOS).SCRIPTS
@@ -136,6 +142,46 @@ def bulk_of(adapters: Mapping[str, Model], settings: Settings) -> dict[str, Bulk
             "what share they are cheaper: --set economy.discount=0.5"
         )
     return bulk
+
+
+def _gates_only(settings: Settings, environ: Mapping[str, str], given: Mapping[str, Model]) -> Adapters:
+    """What stays at the head when workers ask the models; their keys need not be here."""
+    if settings.economy.on:
+        raise ConfigurationError("--economy: batches are handed in by this process; use it with --runtime local")
+    if given:
+        raise ConfigurationError(
+            f"runtime.kind {settings.runtime.kind}: models that are ready-made objects cannot be sent to workers; name "
+            "them as provider:model"
+        )
+    secrets = Secrets.of(environ)
+    _check_secrets(settings, secrets)
+    adapters = Adapters(all_names(settings), settings, secrets)
+    breakers: dict[str, Breaker] = {}
+    for asked in asked_models(settings, environ):
+        adapters.breakers[asked.name] = breakers.setdefault(asked.endpoint, Breaker(asked.endpoint, settings.breaker))
+    return adapters
+
+
+def asked_models(settings: Settings, environ: Mapping[str, str]) -> tuple[Asked, ...]:
+    """The models as workers are told of them: without keys, and without addresses that hold a password.
+
+    Raises:
+        ConfigurationError: a name cannot be right wherever it is asked.
+    """
+    scripts: Mapping[str, str] = import_module(SCENARIOS).SCRIPTS
+    found: list[Asked] = []
+    for name in all_names(settings):
+        try:
+            provider, model = parse_model(name)
+            if provider == "sim" and model not in scripts:
+                raise ConfigurationError(f"{name}: no such simulated model; there are {', '.join(scripts)}")
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{_named_by(name, settings)} {error}") from error
+        url = _url(name, settings)
+        address = url or address_of(provider, environ)
+        endpoint = endpoint_of(name, environ=environ, base_url=url)
+        found.append(Asked(name, None if address and passwords_in(address) else address, endpoint))
+    return tuple(found)
 
 
 def _named_by(name: str, settings: Settings) -> str:

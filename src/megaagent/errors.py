@@ -66,6 +66,7 @@ class ModelError(MegaAgentError):
     Attributes:
         maybe_paid: the provider may have worked on the request, so it may ask to be paid.
         usage: what it counted, if it told.
+        on_our_side: it failed between us and who asked the provider, which says nothing about the provider.
         needs_person: asking again, or asking for something else, helps nobody before a person has acted.
     """
 
@@ -76,5 +77,6 @@ class ModelError(MegaAgentError):
         self.retry_after = retry_after
         self.status = status
         self.maybe_paid = False
+        self.on_our_side = False
         self.usage: Usage | None = None
         self.needs_person = False

@@ -99,7 +99,9 @@ async def fork(
             await journal.append(
                 [Fact(ENGINE, 0, forked), *new_caps(changes), *outfit.pins, *_said(say, journal.epoch)]
             )
-        yield await enter(stack, new, new.id, journal, workspace, settings, opened, outfit, chosen, clock, past.state)
+        yield await enter(
+            stack, new, new.id, journal, workspace, settings, opened, outfit, chosen, clock, environ, past.state
+        )
 
 
 def take_workspace(source: Path, target: Path, known: Sequence[Revision], stamp: Stamp) -> Workspace:

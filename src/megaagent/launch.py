@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from functools import partial
@@ -32,10 +31,9 @@ from megaagent.models.contract import Model
 from megaagent.organization.snapshots import Keeper
 from megaagent.organization.state import State
 from megaagent.past import check_against, new_caps, pins_in, read_past
+from megaagent.placement import opened_runtime
 from megaagent.running import Result, Run, made_up_for
-from megaagent.runtimes.local import LocalRuntime
-from megaagent.sandboxes import Probe, probe
-from megaagent.sandboxes.contract import Level
+from megaagent.sandboxes import Probe
 from megaagent.settings import Settings, changed
 from megaagent.telemetry.sending import Follower, check_telemetry
 from megaagent.tools import Tool
@@ -110,7 +108,8 @@ async def start(
             )
             await journal.append([*facts, *outfit.pins])
         yield await enter(
-            stack, folder, folder.id, journal, workspace, settings, models, outfit, chosen, clock, sandbox=sandbox
+            *(stack, folder, folder.id, journal, workspace, settings, models, outfit, chosen, clock, environ),
+            sandbox=sandbox,
         )
 
 
@@ -169,7 +168,8 @@ async def resume(
         folder.report.unlink(missing_ok=True)  # it told of an ending that is none any more
         run = past.state.run.run  # not the folder's name, which a person may have changed: commits are known by it
         yield await enter(
-            stack, folder, run, journal, workspace, settings, opened, outfit, chosen, clock, past.state, sandbox
+            *(stack, folder, run, journal, workspace, settings, opened, outfit, chosen, clock, environ),
+            *(past.state, sandbox),
         )
 
 
@@ -198,6 +198,7 @@ async def enter(
     outfit: Equipment,
     scenario: Scenario | None,
     clock: Clock,
+    environ: Mapping[str, str],
     state: State | None = None,
     sandbox: Probe | None = None,
 ) -> Run:
@@ -208,12 +209,7 @@ async def enter(
         sandbox: what `probe` found.
     """
     stack.enter_context(rarely_collecting())
-    found = sandbox or await probe(Level[settings.sandbox.level.upper()])
-    with no_beginning():
-        scratch = Path(tempfile.mkdtemp(prefix="megaagent-"))
-    scratch.chmod(0o711)  # programs run as another user when the engine is root
-    places = settings.sandbox.programs
-    runtime = LocalRuntime(models, workspace, found.sandbox, scratch, clock, programs=places, notes=found.notes)
+    runtime, how = await opened_runtime(run, settings, models, workspace, clock, environ, sandbox)
     stack.push_async_callback(runtime.close)
     disk = Disk()
     journal.wait_for_disk(partial(disk.tell, "journal"))
@@ -244,8 +240,7 @@ async def enter(
     with no_beginning():
         await server.start()
     stack.push_async_callback(server.close)
-    how = f"programs run in: {runtime.level}" if found.sandbox else "programs are refused: no sandbox holds here"
-    notes = [how, *(found.notes if found.sandbox is None else ()), *_source_notes(workspace), *outfit.notes]
+    notes = [*how, *_source_notes(workspace), *outfit.notes]
     follower = _followed(folder, settings, 0 if state is None else state.position)
     if follower is not None:
         stack.push_async_callback(asyncio.to_thread, follower.close)

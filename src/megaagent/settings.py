@@ -20,6 +20,7 @@ from megaagent.models.retry import RetrySettings
 from megaagent.models.settings import ModelSettings, check_models
 from megaagent.organization.economy import EconomySettings
 from megaagent.organization.limits import Budget, Limits
+from megaagent.runtimes.settings import RuntimeSettings
 from megaagent.sandboxes.contract import Limits as ProgramLimits
 from megaagent.telemetry import TelemetrySettings
 from megaagent.tools.rules import ToolSettings
@@ -71,6 +72,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     economy: EconomySettings = EconomySettings()
     tools: ToolSettings = ToolSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    runtime: RuntimeSettings = RuntimeSettings()
     durability: Literal["full", "normal", "off"] = "full"
     journal: str = "folder"
     checks: tuple[str, ...] = ()
@@ -178,6 +180,14 @@ def _sane(settings: Settings, source: str) -> None:
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise ConfigurationError(f"{source}: {name} is a share and must be between 0 and 1, not {share}")
+    most = {"runtime.callers": settings.runtime.callers, "runtime.calls": settings.runtime.calls}
+    for name, value in most.items():
+        if value < 1:
+            raise ConfigurationError(f"{source}: {name} must be at least 1, not {value}")
+    if settings.runtime.places < 0:
+        raise ConfigurationError(f"{source}: runtime.places must be 0 (one per core) or more")
+    if not 0 <= settings.runtime.idle < math.inf:
+        raise ConfigurationError(f"{source}: runtime.idle must be 0 seconds or more")
     for command in settings.checks:
         try:
             words = shlex.split(command)

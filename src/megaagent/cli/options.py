@@ -62,6 +62,15 @@ Price: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+RayAddress: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="Of the Ray cluster; $RAY_ADDRESS, or a Ray begun on this machine, without it.",
+        show_default=False,
+    ),
+]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Set: TypeAlias = Annotated[
     list[str] | None,
@@ -231,7 +240,7 @@ class Look(Group):
 
 @dataclass(frozen=True)
 class Conduct(Group):
-    """How a run goes on: what its agents may use, whom they may ask, and single settings."""
+    """How a run goes on: what its agents may use, whom they may ask, where the work is done, and single settings."""
 
     set_: Set = None
     speed: Annotated[
@@ -310,17 +319,33 @@ class Conduct(Group):
         ),
     ] = None
 
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime",
+            metavar="KIND",
+            help="local, or ray: model calls and programs go to a Ray cluster.",
+            show_default=False,
+        ),
+    ] = None
+    ray_address: RayAddress = None
+
     def changes(self) -> dict[str, Any]:
         """What of it was given, as settings.
 
         Raises:
-            ConfigurationError: a `--set` is no NAME=VALUE.
+            ConfigurationError: a `--set` is no NAME=VALUE, or options contradict each other.
         """
         from megaagent.cli.configured import assignment
+
+        if self.ray_address and self.runtime == "local":
+            raise ConfigurationError("--ray-address is of a Ray cluster: give it with --runtime ray")
 
         return dict(map(assignment, self.set_ or [])) | _given(
             {
                 "simulation.speed": self.speed,
+                "runtime.kind": self.runtime or ("ray" if self.ray_address else None),
+                "runtime.address": self.ray_address,
                 "checks": self.check or None,
                 "tools.functions": self.tools or None,
                 "tools.mcp": self.mcp or None,

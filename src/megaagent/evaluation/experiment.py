@@ -95,6 +95,8 @@ async def evaluate(
     item = wish.settings.budget.cost
     settings = changed(wish.settings, {"budget.cost": min(item or wish.max_cost, wish.max_cost)}, "--max-cost")
     check_price(settings)
+    if settings.runtime.kind != "local":
+        raise ConfigurationError("eval asks its models in this process: leave runtime.kind as local")
     given = {**_played(wish), **(models or {})}
     plan = plan_of(wish)
     async with AsyncExitStack() as stack:

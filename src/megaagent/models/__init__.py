@@ -163,7 +163,7 @@ def open_model(
     """
     provider_name, model = parse_model(name)
     provider = PROVIDERS[provider_name]
-    base_url = base_url or _address(provider_name, environ)
+    base_url = base_url or address_of(provider_name, environ)
     key = key or (environ.get(provider.key_variable) if provider.key_variable else None) or None
     if provider.key_variable and not key and not base_url:
         raise ConfigurationError(
@@ -192,13 +192,13 @@ def endpoint_of(name: str, *, environ: Mapping[str, str], base_url: str | None =
     Takes what `open_model` takes.
     """
     provider_name, _ = parse_model(name)
-    url = base_url or _address(provider_name, environ) or PROVIDERS[provider_name].base_url
+    url = base_url or address_of(provider_name, environ) or PROVIDERS[provider_name].base_url
     parts = urlsplit(url.strip()) if url else None
     # Neither a password nor a key that an address may hold is for people.
     return (parts.netloc.rpartition("@")[2] or name) if parts else name
 
 
-def _address(provider: str, environ: Mapping[str, str]) -> str | None:
+def address_of(provider: str, environ: Mapping[str, str]) -> str | None:
     """Where the environment says that the provider is."""
     theirs = PROVIDERS[provider].address_variable
     return environ.get(f"{provider.upper()}_BASE_URL") or (environ.get(theirs) if theirs else None) or None

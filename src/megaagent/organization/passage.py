@@ -60,7 +60,10 @@ class Passage:
             response = await self._runtime.complete(self._name, request)
         except ModelError as error:
             self.under_way = False
-            self._breaker.failed(passed, error)
+            if error.on_our_side:
+                self._breaker.called_off(passed)
+            else:
+                self._breaker.failed(passed, error)
             if error.fault == "rate_limit" or error.retry_after:
                 self._gate.refused(error.retry_after, self._place)
             self._gate.leave(self._place)

@@ -243,6 +243,18 @@ class Workspace:
         return [entry for entry in self._files(self._at(revision)) if matches(entry.path)]
 
     @steady
+    def blobs(self, revision: Revision) -> dict[str, str]:
+        """The id of each file's content by path, of the files that `list` lists; equal contents have equal ids."""
+        commit = self._at(revision)
+        listed = {entry.path for entry in self._files(commit)}
+        return {path: str(file.id) for path, file in files_of(commit.tree) if path in listed}
+
+    @steady
+    def blob(self, id: str) -> bytes:
+        """A content by the id that `blobs` gave."""
+        return self._repo()[pygit2.Oid(hex=id)].read_raw()
+
+    @steady
     def search(self, query: str, limit: int = 50, revision: Revision | None = None) -> list[Hit]:
         """The first lines that contain a text, whatever its case; binary and too large files are passed over.
 

@@ -1,0 +1,177 @@
+"""A Ray cluster as it is now: connecting to it, its nodes, and what our workers there are doing.
+
+The one module that knows Ray's own functions; some of them are not public, and are asked for here alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+from megaagent.errors import ConfigurationError
+
+NAMESPACE: Final = "megaagent"
+STORE: Final = 256 << 20  # bytes of shared memory of a Ray that is begun here; only large files and prompts go there
+PATIENCE: Final = 5.0  # seconds for the first word of a cluster
+LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Node(NamedTuple):
+    """A machine of the cluster that is alive.
+
+    Attributes:
+        leaving: it is being drained: what runs there may end, nothing new should begin.
+    """
+
+    id: str
+    host: str
+    resources: Mapping[str, float]
+    free: Mapping[str, float]
+    leaving: bool
+
+    def has(self, resource: str | None) -> bool:
+        return self.resources.get(resource or "CPU", 0) >= 1
+
+
+def address_of(address: str | None, environ: Mapping[str, str]) -> str:
+    """Where the cluster is: HOST:PORT, or "local".
+
+    Raises:
+        ConfigurationError: it is no address of a cluster.
+    """
+    found = address or environ.get("RAY_ADDRESS") or "local"
+    if found in ("local", "auto"):
+        return found
+    if found.startswith("ray://"):
+        raise ConfigurationError(
+            f"--ray-address {found}: Ray's client protocol is not used; begin the run on a node of the cluster and "
+            "give HOST:PORT of its head, such as 10.0.0.1:6379"
+        )
+    host, colon, port = found.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigurationError(f"--ray-address {found}: give HOST:PORT of the cluster's head, such as 10.0.0.1:6379")
+    return found
+
+
+def connect(address: str) -> Any:
+    """The module `ray`, connected; a Ray that is begun here ends with it.
+
+    Args:
+        address: as `address_of` gives it.
+
+    Raises:
+        ConfigurationError: Ray is not installed, nothing answers there, or it is of another version.
+    """
+    # Ray reads both when it is imported. The first: on a loopback address, which it otherwise replaces by one that
+    # others can reach, it listens for this machine only. The second: whoever may speak to Ray may run anything.
+    if address == "local" or address.rpartition(":")[0] in LOOPBACK:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    try:
+        ray: Any = import_module("ray")
+    except ImportError as error:
+        raise ConfigurationError(f"--runtime ray needs Ray: pip install 'megaagent[ray]' ({error})") from error
+    if address not in ("local", "auto"):
+        _knock(address)
+    begins = {"include_dashboard": False, "object_store_memory": STORE} if address == "local" else {}
+    try:
+        ray.init(
+            address=address,
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+            **begins,
+        )
+    except Exception as error:
+        raise ConfigurationError(explained(address, error)) from error
+    return ray
+
+
+def explained(address: str, error: Exception) -> str:
+    """Why Ray could not be connected to, and what to do."""
+    told = re.sub(r"\s+", " ", re.sub(r"\x1b\[[0-9;]*m", "", str(error))).strip()[:600]
+    where = f"Ray at {address}" if address != "local" else "a Ray on this machine"
+    if "ersion mismatch" in told:
+        advice = "install the same Ray and the same Python on all nodes and here"
+    elif "oken" in told or "uthenticat" in told:
+        advice = "set RAY_AUTH_MODE=token and the cluster's token (RAY_AUTH_TOKEN_PATH, or ~/.ray/auth_token) here too"
+    elif "node_ip_address.json" in told or "raylet" in told.lower() or "is not found" in told:
+        advice = f"this machine must be a node of the cluster: ray start --address={address}"
+    elif isinstance(error, ConnectionError):
+        advice = "is it going on? begin one with: ray start --head"
+    else:
+        advice = "see the logs of Ray, in /tmp/ray/session_latest/logs"
+    return f"{where} cannot be used: {told}; {advice}"
+
+
+def _knock(address: str) -> None:
+    """Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"--ray-address {address}: nothing answers there ({error.strerror or error}); give HOST:PORT of the "
+            "cluster's head, which `ray start --head` prints"
+        ) from error
+
+
+def nodes(ray: Any) -> list[Node]:
+    """The machines that are alive, in the order of their ids."""
+    state = import_module("ray._private.state")
+    free: Mapping[str, Any] = {}
+    leaving: Mapping[str, int] = {}
+    with suppress(AttributeError):  # not public: without it a busy node is found out by waiting
+        free = state.available_resources_per_node()
+    with suppress(AttributeError):
+        leaving = state.state.get_draining_nodes()
+    return sorted(
+        Node(
+            node["NodeID"],
+            node["NodeManagerAddress"],
+            node["Resources"],
+            free.get(node["NodeID"], node["Resources"]),
+            node["NodeID"] in leaving,
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    )
+
+
+def on_node(node: Node) -> Any:
+    """The strategy that puts an actor onto this node and no other."""
+    strategies = import_module("ray.util.scheduling_strategies")
+    return strategies.NodeAffinitySchedulingStrategy(node.id, soft=False)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an actor, or its node, is gone, so that it is not known what became of the call."""
+    exceptions = import_module("ray.exceptions")
+    names = ("RayActorError", "ObjectLostError", "WorkerCrashedError", "NodeDiedError", "RaySystemError", "RpcError")
+    kinds = tuple(getattr(exceptions, name) for name in names if hasattr(exceptions, name))
+    return isinstance(error, kinds) and "creation task" not in str(error)  # that one never began: it cannot
+
+
+def end(ray: Any, actor: Any) -> None:
+    """Kill an actor; that it is gone already is well."""
+    with suppress(Exception):
+        ray.kill(actor)
+
+
+def workers(ray: Any) -> list[Any]:
+    """Handles of all our workers in the cluster, of whichever run."""
+    names = ray.util.list_named_actors(all_namespaces=True)
+    found: list[Any] = []
+    for each in names:
+        if each["namespace"] == NAMESPACE:
+            with suppress(ValueError):  # it has gone meanwhile
+                found.append(ray.get_actor(each["name"], namespace=NAMESPACE))
+    return found
