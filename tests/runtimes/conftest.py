@@ -11,17 +11,28 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
 
+from megaagent.choice import open_models
+from megaagent.clock import WallClock
 from megaagent.models.contract import ChatMessage, ModelRequest
+from megaagent.models.gate import Gate
+from megaagent.placement import opened_runtime
+from megaagent.runtimes.contract import Handle, Runtime
+from megaagent.sandboxes.contract import Execution, Program
+from megaagent.settings import Settings, changed
+from megaagent.workspace import Stamp, Workspace
 
 KEY = "sk-the-key-of-the-provider-1234567890"
+MODEL = "openai:echo"
+STAMP = Stamp("boss", "run", 0, 0, 1_700_000_000.0)
 TOKEN = "the-token-of-the-cluster-0123456789abcdef"
 
 
@@ -33,7 +44,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.asked = Counter[str]()
-        self.keys: set[str] = set()
+        self.by: dict[str, str] = {}  # with which key each was asked last
         self.gone: list[str] = []
         self.live = self.most = 0
         self.go = asyncio.Event()
@@ -43,7 +54,7 @@ class Provider:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         text = (await request.json())["messages"][-1]["content"]
         self.asked[text] += 1
-        self.keys.add(request.headers.get("Authorization", ""))
+        self.by[text] = request.headers.get("Authorization", "").removeprefix("Bearer ")
         self.live += 1
         self.most = max(self.most, self.live)
         try:
@@ -88,6 +99,49 @@ def question(text: str, deadline: float = 60.0) -> ModelRequest:
     return ModelRequest("echo", (ChatMessage("user", text),), deadline=deadline)
 
 
+class World(NamedTuple):
+    """A runtime with what it works for."""
+
+    runtime: Runtime
+    provider: Provider
+    workspace: Workspace
+    gate: Gate
+    notes: tuple[str, ...]
+
+
+@asynccontextmanager
+async def a_world(environ: dict[str, str], changes: dict[str, Any]) -> AsyncGenerator[World]:
+    """A runtime by settings, a provider, and a workspace of two files."""
+    async with AsyncExitStack() as stack:
+        provider = Provider()
+        stack.push_async_callback(await provider.begin())
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        workspace = Workspace.create(Path(folder, "workspace.git"), stamp=STAMP, durable=False)
+        stack.callback(workspace.close)
+        workspace.write_many({"hello.py": b"print('hello')\n", "data/old.txt": b"old"}, workspace.head(), STAMP)
+        given = {"model.name": MODEL, "model.base_url": provider.url, "model.stream": False, "sandbox.programs": 2}
+        settings = changed(Settings(), given | changes, "the test")
+        models = open_models(settings, environ, {})
+        runtime, notes = await opened_runtime("run", settings, models, workspace, WallClock(), environ)
+        stack.push_async_callback(runtime.close)
+        yield World(runtime, provider, workspace, models.gates[MODEL], notes)
+
+
+async def started(world: World, *command: str, stdin: str | None = "", revision: str | None = None) -> Handle:
+    return await world.runtime.start(Program(command, stdin), revision or world.workspace.head())
+
+
+async def ended(handle: Handle) -> Execution:
+    try:
+        return await handle.wait()
+    finally:
+        await handle.close()
+
+
+def python(code: str) -> tuple[str, ...]:
+    return ("python", "-c", code)
+
+
 class Nodes:
     """A cluster of Ray, in processes that end with this object."""
 
@@ -128,6 +182,10 @@ class Nodes:
         answer = self.say(add=name, **more)
         self.address = answer["address"]
         return answer["node"]
+
+    def ray(self, **changes: Any) -> dict[str, Any]:
+        """Settings of a run that uses it."""
+        return {"runtime.kind": "ray", "runtime.address": self.address} | changes
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None

@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from megaagent.choice import open_models
-from megaagent.clock import WallClock
 from megaagent.errors import ModelError, SandboxError
-from megaagent.models.gate import Gate
-from megaagent.placement import opened_runtime
 from megaagent.runtimes import RUNTIMES
-from megaagent.runtimes.contract import Handle, Runtime
 from megaagent.sandboxes import probe
-from megaagent.sandboxes.contract import Execution, Level, Program
-from megaagent.settings import Settings, changed
-from megaagent.workspace import Stamp, Workspace
+from megaagent.sandboxes.contract import Level, Program
 
-from .conftest import KEY, Provider, question
+from .conftest import KEY, MODEL, STAMP, World, a_world, ended, python, question, started
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("ray")]
-STAMP = Stamp("boss", "run", 0, 0, 1_700_000_000.0)
-MODEL = "openai:echo"
 COUNTER = "import sys\nprint('ready')\nfor line in sys.stdin: print(int(line) * 2, flush=True)"
-
-
-class World(NamedTuple):
-    """A runtime with what it works for."""
-
-    runtime: Runtime
-    provider: Provider
-    workspace: Workspace
-    gate: Gate
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=RUNTIMES)
@@ -48,35 +27,9 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     environ, changes = {"OPENAI_API_KEY": KEY}, dict[str, Any]()
     if request.param == "ray":
         nodes = request.getfixturevalue("cluster")
-        environ, changes = nodes.environ, {"runtime.kind": "ray", "runtime.address": nodes.address}
-    async with AsyncExitStack() as stack:
-        provider = Provider()
-        stack.push_async_callback(await provider.begin())
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        workspace = Workspace.create(Path(folder, "workspace.git"), stamp=STAMP, durable=False)
-        stack.callback(workspace.close)
-        workspace.write_many({"hello.py": b"print('hello')\n", "data/old.txt": b"old"}, workspace.head(), STAMP)
-        given = {"model.name": MODEL, "model.base_url": provider.url, "model.stream": False, "sandbox.programs": 2}
-        settings = changed(Settings(), given | changes, "the test")
-        models = open_models(settings, environ, {})
-        runtime, _ = await opened_runtime("run", settings, models, workspace, WallClock(), environ)
-        stack.push_async_callback(runtime.close)
-        yield World(runtime, provider, workspace, models.gates[MODEL])
-
-
-async def started(world: World, *command: str, stdin: str | None = "", revision: str | None = None) -> Handle:
-    return await world.runtime.start(Program(command, stdin), revision or world.workspace.head())
-
-
-async def ended(handle: Handle) -> Execution:
-    try:
-        return await handle.wait()
-    finally:
-        await handle.close()
-
-
-def python(code: str) -> tuple[str, ...]:
-    return ("python", "-c", code)
+        environ, changes = nodes.environ, nodes.ray()
+    async with a_world(environ, changes) as world:
+        yield world
 
 
 # -- model calls ------------------------------------------------------------------------------------------------------
@@ -150,7 +103,7 @@ async def test_a_long_prompt_goes_through(world: World):
 
 async def test_the_key_is_sent_to_the_provider(world: World):
     await world.runtime.complete(MODEL, question("who am I?"))
-    assert world.provider.keys == {f"Bearer {KEY}"}
+    assert world.provider.by["who am I?"] == KEY
 
 
 # -- programs ---------------------------------------------------------------------------------------------------------
