@@ -54,13 +54,13 @@ def command(
         organization = sight.organization(BEYOND)
     head, status, rows = organization.header, standing_of(organization), _rows(costs, by, agent)
     if json:
-        told = {name: costs[name] for name in ("waste", "returned", "faults")}
+        told = {name: costs[name] for name in ("waste", "returned", "faults", "economy") if name in costs}
         listed = [{**row, "cache_share": _share(row)} if "prompt" in row else row for row in rows]
         print_json({"run": head["run"], "status": status, "total": _total(head), "by": by, "rows": listed, **told})
         return 0
     glyphs, width = glyphs_for(sys.stdout), terminal_width()
     for line in [
-        *_heading(head, status),
+        *_heading(head, status, costs.get("economy") or {}),
         *_table(_rows(costs, by, agent), by, terminal_width(), glyphs),
         *_waste(costs),
     ]:
@@ -87,13 +87,17 @@ def _share(row: Row) -> float:
     return round(row["cached"] / row["prompt"], 4) if row.get("prompt") else 0.0
 
 
-def _heading(head: Row, status: str) -> Iterator[str]:
-    from megaagent.cli.words import amount, clean, money
+def _heading(head: Row, status: str, economy: Row) -> Iterator[str]:
+    from megaagent.cli.words import amount, clean, money, plural
 
     cap = f" of {money(head['max_cost'])}" if head["max_cost"] is not None else ""
     unknown = f", and {head['unpriced']} calls of unknown price" if head["unpriced"] else ""
     yield f"{clean(head['run'])}: {status}"
     yield f"{'simulated cost' if head['simulated'] else 'cost'} {money(head['cost'])}{cap}{unknown}"
+    if economy.get("batches"):
+        left = f"; {plural(economy['unanswered'], 'call')} came back unanswered" if economy["unanswered"] else ""
+        went = f"{plural(economy['answered'], 'call')} in {plural(economy['batches'], 'batch', 'batches')}"
+        yield f"economy: {went}, {money(economy['saved'])} less than singly{left}"
     if head["reserved"] > 0:
         yield f"reserved for calls in flight, and for some that may have been paid: {money(head['reserved'])}"
     yield (

@@ -38,6 +38,7 @@ def command(
     thoughts: Annotated[
         bool, typer.Option("--thoughts", help="Over Anthropic's: think before every answer, aloud and signed.")
     ] = False,
+    batch: Annotated[float, typer.Option("--batch", metavar="SECONDS", min=0, help="That a batch takes.")] = 10.0,
 ) -> int:
     import math
 
@@ -46,24 +47,28 @@ def command(
 
     model = open_model(f"sim:{script}", environ={}, scripts=SCRIPTS, speed=speed or math.inf)
     try:
-        asyncio.run(_serve(script, model, port, key, protocol, thoughts))
+        asyncio.run(_serve(script, model, port, key, protocol, thoughts, batch))
     except OSError as error:
         raise ConfigurationError(f"--port {port}: cannot listen there ({error.strerror})") from error
     return 0
 
 
-async def _serve(script: str, model: object, port: int, key: str | None, protocol: Protocol, thoughts: bool) -> None:
+async def _serve(
+    script: str, model: object, port: int, key: str | None, protocol: Protocol, thoughts: bool, batch: float
+) -> None:
     import signal
     from typing import cast
 
     from megaagent.models.contract import Model
+    from megaagent.models.served_batches import BatchPace
     from megaagent.models.server import SimServer
 
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    async with SimServer({script: cast("Model", model)}, key=key, port=port, thoughts=thoughts) as server:
+    pace = BatchPace(batch)
+    async with SimServer({script: cast("Model", model)}, key=key, port=port, thoughts=thoughts, batches=pace) as server:
         url = server.url if protocol is Protocol.OPENAI else server.root
         print(f"a simulated model, {script}, listens at {url} (Ctrl-C ends it)")
         secret = f"{protocol.value.upper()}_API_KEY={key} " if key else ""

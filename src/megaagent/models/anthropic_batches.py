@@ -133,4 +133,6 @@ class AnthropicBatches:
             error.maybe_paid = True
             error.usage = reading.usage() if reading.counted else None
             raise
-        return with_usage(request, len(sent) if request.messages else 0, answer, counted=reading.counted)
+        if not request.messages:  # under a beginning that is not known any more, its thoughts could not be sent back
+            return with_usage(request, 0, msgspec.structs.replace(answer, echo=""), counted=reading.counted)
+        return with_usage(request, len(sent), answer, counted=reading.counted)

@@ -11,6 +11,7 @@ from megaagent.events import BOSS, AgentId, CallId, Record, name_of
 from megaagent.readings.account import Account
 from megaagent.readings.overview import Overview
 from megaagent.readings.stages import Stages
+from megaagent.readings.thrift import Thrift
 from megaagent.readings.waste import Waste
 
 NO_TOOL: Final = "(text alone)"  # an answer without any call
@@ -30,10 +31,12 @@ class Costs:
         self._paid: dict[str, float] = {}  # by tool: the cost of an answer is shared among its calls
         self._asked: dict[CallId, ev.CallIntended] = {}  # in flight
         self._waste = Waste()
+        self._thrift = Thrift()
 
     def take_in(self, record: Record, overview: Overview) -> None:
         """Fold one fact, which the overview has folded already."""
         self._waste.take_in(record)
+        self._thrift.take_in(record)
         self._stages.take_in(record)
         match record.event:
             case ev.CallIntended(call=call) as asked:
@@ -74,6 +77,7 @@ class Costs:
                 for tool in sorted(self._tools.keys() | self._paid.keys(), key=self._rank)[:60]
             ],
             "faults": self._waste.faults(),
+            "economy": self._thrift.told(),
             "waste": self._waste.told(state, thrown),
             "returned": sum(debt.returns for debt in state.debts.values()),
             "subtrees": self._subtrees(overview, root),

@@ -89,6 +89,8 @@ class Figures(Struct, frozen=True):
         unpriced: calls whose price is unknown; they are not in `cost`.
         doubtful: tokens of failed attempts that may have to be paid for; they are not in `cost`.
         returned: how often work was given back.
+        batches, batched, saved: of the economy: batches that were handed in, calls that were answered in them, and by
+            how many US dollars less than singly; `unbatched` came back without an answer and were made singly.
     """
 
     agents: int
@@ -104,6 +106,10 @@ class Figures(Struct, frozen=True):
     unpriced: int = 0
     doubtful: int = 0
     returned: int = 0
+    batches: int = 0
+    batched: int = 0
+    saved: float = 0.0
+    unbatched: int = 0
 
 
 class Row(Struct, frozen=True):

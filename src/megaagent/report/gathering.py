@@ -208,6 +208,10 @@ def _figures(gathering: Gathering, told: dict[str, Any], files: int) -> doc.Figu
         run.unpriced,
         gathering.repairs.doubtful,
         told["returned"],
+        told["economy"]["batches"],
+        told["economy"]["answered"],
+        told["economy"]["saved"],
+        told["economy"]["unanswered"],
     )
 
 

@@ -62,6 +62,9 @@ def _figures(outline: Outline) -> Iterator[str]:
     label = "simulated cost" if run.simulated else "cost"
     unpriced = f", and {run.unpriced} calls whose price is unknown" if run.unpriced else ""
     yield f"{label} ${run.cost:.4f}{unpriced}"
+    thrift = outline.thrift
+    if thrift.batches:
+        yield f"economy: {thrift.answered} calls went by the batch, for ${thrift.saved:.4f} less than singly"
     if outline.repairs.doubtful:
         doubtful = f"{outline.repairs.doubtful:,} tokens"
         yield f"attempts that failed and may have been paid for: {doubtful}, which stay reserved"

@@ -13,6 +13,7 @@ from megaagent.events import Record
 from megaagent.journal import JournalReader
 from megaagent.journal.bodies import MARKER
 from megaagent.organization.state import State
+from megaagent.readings.thrift import Thrift
 from megaagent.report.flights import Flights
 from megaagent.report.happenings import Checks, Repairs
 
@@ -36,6 +37,7 @@ class Outline:
         self.flights = Flights()
         self.checks = Checks()
         self.repairs = Repairs()
+        self.thrift = Thrift()
         self.damage: str | None = None
         self.began: ev.RunStarted | None = None
         self.first = self.last = 0.0
@@ -62,6 +64,7 @@ class Outline:
         self.flights.take_in(record)
         self.checks.take_in(record)
         self.repairs.take_in(record)
+        self.thrift.take_in(record)
         self.last = max(self.last, record.time)
 
     def apply(self, record: Record) -> None:

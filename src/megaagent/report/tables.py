@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from megaagent.report.document import Agent, Part, Report, Round, Row, Tool
+from megaagent.report.document import Agent, Figures, Part, Report, Round, Row, Tool
 from megaagent.report.parts import MANY, Cell, bar, dot, flat, folded, listed, table
 from megaagent.report.picture import colour
 from megaagent.report.words import duration, markup, moment, money, one_line, percent, plural
@@ -47,8 +47,21 @@ def cost(report: Report) -> Iterator[str]:
             for waste in report.waste
         ]
         yield table(["What", "#Times", "#Tokens", "#Cost"], cells)
+    if report.figures.batches:
+        yield f"<p>{markup(by_the_batch(report.figures))}</p>"
     if report.figures.returned:
         yield f"<p>Work was given back {plural(report.figures.returned, 'time')} by who had given it out.</p>"
+
+
+def by_the_batch(figures: Figures) -> str:
+    """What went by the batch, and what that saved, in words."""
+    left = (
+        f"; {plural(figures.unbatched, 'call')} came back without an answer and went singly"
+        if figures.unbatched
+        else ""
+    )
+    went = f"{plural(figures.batched, 'call')} went by the batch, in {plural(figures.batches, 'batch', 'batches')}"
+    return f"Economy: {went}, for {money(figures.saved)} less than singly{left}."
 
 
 def _tools(tools: Sequence[Tool]) -> str:

@@ -27,6 +27,8 @@ export function cost(root, app) {
         card(money(header.reserved), "reserved for calls in flight"),
         card(String(header.retries), "calls asked again"),
         given.waste.map((row) => card(money(row.cost), WASTE[row.name] ?? row.name)),
+        given.economy?.batches
+          ? card(money(given.economy.saved), `saved by ${given.economy.answered} calls in batches`) : null,
         card(String(given.returned), "times work was returned")),
       el("h3", {}, "Spending over time"),
       curve,
