@@ -20,6 +20,7 @@ from megaagent.control import Request
 from megaagent.folder import RunFolder
 from megaagent.journal import open_reader
 from megaagent.launch import Run
+from megaagent.models.contract import Model, ModelRequest, ModelResponse
 from megaagent.models.script import Part, Playing, Script, add_agent, ask_user, call, review, say, wait
 from megaagent.settings import changed
 
@@ -165,6 +166,82 @@ async def test_the_word_on_one_change_is_not_taken_for_the_next(tmp_path: Path):
         result = await live.result()
     assert "no person has approved that yet" in result.text
     assert len(facts(result, ev.ToolsPinned)) == 1
+
+
+class Shown:
+    """A model with what its agents were shown of the raw server's tools, call by call."""
+
+    def __init__(self, model: Model):
+        self._model = model
+        self.tools: list[dict[str, str]] = []
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        tools = {tool.name: tool.description for tool in request.tools if tool.name.startswith("raw_")}
+        self.tools += [tools] if tools else []  # the judge has none
+        return await self._model.complete(request)
+
+    async def close(self) -> None:
+        await self._model.close()
+
+
+async def test_approved_tools_are_offered_with_the_next_call(tmp_path: Path):
+    def boss(me: Part) -> Playing:
+        yield call("raw_echo", text="before")
+        yield ask_user("shall I go on?")
+        yield call("raw_echo", text="refused still")
+        yield ask_user("and now?")
+        yield call("raw_greet", text="hello")
+        return me.last.text
+
+    chosen = settings(tmp_path, "restless", attended=True, **{"tools.scopes": {"raw_g*": [], "raw_*": ["boss"]}})
+    shown = Shown(models(Script({"boss": boss}))["sim:test"])
+    options: dict[str, Any] = {"models": {"sim:test": shown}, "environ": {"RAW_SECRET": SECRET}}
+    with pytest.raises(ConfigurationError, match="no tool 'raw_g"):
+        async with start("Do it.", model="sim:test", settings=chosen, runs=tmp_path / "runs", **options):
+            pass
+    chosen = changed(chosen, {"tools.scopes": {}}, "test")
+    async with start("Do it.", model="sim:test", settings=chosen, runs=tmp_path / "runs", **options) as live:
+        await _until(live, lambda: bool(live.state.run.questions))
+        (tmp_path / "new.txt").write_text("friendly +greet")
+        (tmp_path / "new.txt").replace(tmp_path / "about.txt")
+        await live.control.answer("", "Yes.")
+        await _until(live, lambda: bool(live.state.run.approvals) and bool(live.state.run.questions))
+        assert "raw_greet" not in shown.tools[-1] and shown.tools[-1]["raw_echo"] == "[raw] harmless"
+        await live.control.approve("mcp:raw")
+        await _until(live, lambda: not live.state.run.approvals)
+        await asyncio.sleep(0.05)
+        await live.control.answer("", "Yes.")
+        result = await live.result()
+    assert result.text == "hello"
+    assert shown.tools[-1]["raw_greet"] == shown.tools[-1]["raw_echo"] == "[raw] friendly +greet"
+    assert len(facts(result, ev.ToolsPinned)) == 2
+    assert replay(RunFolder(result.folder)).problems == ()
+
+
+async def test_a_change_that_is_taken_back_is_asked_about_no_longer(tmp_path: Path):
+    def boss(me: Part) -> Playing:
+        for number in range(3):
+            yield ask_user(f"shall I go on? {number}")
+            yield call("raw_echo", text="made")
+        return me.last.text
+
+    async def changed_to(words: str) -> None:
+        await _until(live, lambda: bool(live.state.run.questions))
+        (tmp_path / "new.txt").write_text(words)
+        (tmp_path / "new.txt").replace(tmp_path / "about.txt")
+        await asyncio.sleep(0.2)
+        await live.control.answer("", "Yes.")
+
+    chosen = settings(tmp_path, "restless", attended=True)
+    options: dict[str, Any] = {"models": models(Script({"boss": boss})), "environ": {"RAW_SECRET": SECRET}}
+    async with start("Do it.", model="sim:test", settings=chosen, runs=tmp_path / "runs", **options) as live:
+        await changed_to("harmless")
+        await changed_to("half as harmless")
+        await _until(live, lambda: [asked.id for asked in live.state.run.approvals] == ["mcp:raw"])
+        await changed_to("harmless")
+        result = await live.result()
+    assert result.text == "made"
+    assert [answer.by for answer in facts(result, ev.ApprovalAnswered)] == ["engine"]
 
 
 async def _until(live: Run, happened: Callable[[], bool]) -> None:

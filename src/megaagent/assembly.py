@@ -45,7 +45,7 @@ from megaagent.organization.work import Work
 from megaagent.runtimes.contract import Handle, Runtime
 from megaagent.sandboxes.contract import Execution, Process, Program
 from megaagent.settings import Settings
-from megaagent.tools import Tool, rules, toolbox
+from megaagent.tools import Tool, Toolbox, rules, toolbox
 from megaagent.tools import desk as desks
 from megaagent.workspace import Queue, Workspace
 
@@ -59,7 +59,7 @@ class Parts(msgspec.Struct, frozen=True):
         voices, gates: the models by tier, and who may call each now.
         breakers, fallbacks: by adapter, of its endpoint; and whom to ask in place of a model that is not available.
         bulk: by adapter, of those that take batches.
-        tools: the user's own.
+        tools: the user's own, or all of them in a box that who has made it may fill anew.
         acceptance: the executed checks of the deliverable.
         disk: what waits, and tells, when the run's folder cannot be written; without it such a failure ends the run.
         state: what facts up to some point have been folded to already; it is taken over.
@@ -74,7 +74,7 @@ class Parts(msgspec.Struct, frozen=True):
     runtime: Runtime
     voices: Mapping[Tier, Voice]
     gates: Mapping[str, Gate]
-    tools: Sequence[Tool | Callable[..., Any]] = ()
+    tools: Toolbox | Sequence[Tool | Callable[..., Any]] = ()
     acceptance: Acceptance | None = None
     disk: Disk | None = None
     inline: bool = False
@@ -94,9 +94,9 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
     limits = settings.limits
     reader = journal.reader()
     state = folded(reader, parts.state)
-    boxed = toolbox(parts.tools)
+    boxed = parts.tools if isinstance(parts.tools, Toolbox) else toolbox(parts.tools)
     rules.check(settings.tools, boxed.names)
-    scopes = rules.Scopes(settings.tools, boxed.names)
+    scopes = rules.Scopes(settings.tools, lambda: boxed.names)
     prompts = Prompts(Path(settings.prompts) if settings.prompts else None)
     organization = Organization(state, limits, clock, journal.append, journal.epoch, attended=settings.attended)
     ledger = Ledger(state, settings.budget, limits.subtree_spend)

@@ -40,7 +40,7 @@ class Equipment:
     """The user's own tools.
 
     Attributes:
-        tools: all of them.
+        toolbox: all tools of the run, the built-in ones among them; filled anew when a server's change is approved.
         pins: facts on the servers that are new to the run.
         secrets: those of the environment and of the servers.
         notes: what a person should know of them.
@@ -54,10 +54,11 @@ class Equipment:
         secrets: Secrets,
         notes: Sequence[str],
     ):
-        self.tools = tools
+        self.toolbox = toolbox([*tools, *_of_servers(servers)])
         self.notes = notes
         self.pins = pins
         self.secrets = secrets
+        self._own = tools
         self._servers = servers
         self._telling: set[asyncio.Future[Any]] = set()
 
@@ -67,25 +68,12 @@ class Equipment:
         def tell(event: ev.AnyEvent) -> None:
             self._keep(append([Fact(ENGINE, 0, event)], ()))
 
-        def ask_about(server: str, changes: list[str], then: Callable[[ev.Ruling], None]) -> None:
-            told = msgspec.json.encode(changes).decode()
-            effect = (f"the MCP server {server} goes on with other tools than those that it began with", *changes)
-            # Each change has an id of its own: the word of who has read of one must not be taken for the next.
-            earlier = asked_already.get(server, ())
-            id = f"mcp:{server}:{len(earlier) + 1}" if earlier else f"mcp:{server}"
-            asked_already[server] = (*earlier, id)
-            asked = ev.ApprovalAsked(id, f"{server}_*", told, effect, "its tools have changed")
-            self._keep(ask_anew(earlier, asked, then))
-
-        async def ask_anew(earlier: Sequence[str], asked: ev.ApprovalAsked, then: Callable[[ev.Ruling], None]) -> None:
-            for id in earlier:
-                await approvals.withdraw(id, "its tools have changed again")
-            await approvals.stand(asked, then)
-
-        asked_already: dict[str, tuple[str, ...]] = {}
+        def asking() -> Callable[[str, list[str], Callable[[ev.Ruling], None]], None]:
+            question = ChangeQuestion(approvals)
+            return lambda server, changes, then: self._keep(question.put(server, changes, then))
 
         for server in self._servers:
-            server.join(tell, ask_about)
+            server.join(tell, asking(), self._renew)
 
     async def close(self) -> None:
         """Let go of what nobody has answered."""
@@ -93,10 +81,53 @@ class Equipment:
             task.cancel()
         await asyncio.gather(*self._telling, return_exceptions=True)
 
+    def _renew(self) -> None:
+        """Offer agents what the servers have been approved to offer now; of two tools of one name, the first."""
+        named = {tool.name: tool for tool in reversed(toolbox([*self._own]).tools + _of_servers(self._servers))}
+        self.toolbox.fill(list(reversed(named.values())))
+
     def _keep(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+
+class ChangeQuestion:
+    """What a person is asked about the tools of one server: about the latest change only, one question at a time."""
+
+    def __init__(self, approvals: Approvals):
+        self._approvals = approvals
+        self._turn = asyncio.Lock()
+        self._newest = 0
+        self._asked: list[str] = []
+
+    async def put(self, server: str, changes: Sequence[str], then: Callable[[ev.Ruling], None]) -> None:
+        """Ask about these changes, and no longer about earlier ones; about nothing when there are none."""
+        self._newest += 1
+        number = self._newest
+        async with self._turn:
+            if number != self._newest:
+                return  # meanwhile they have changed again
+            for id in self._asked:
+                await self._approvals.withdraw(id, "its tools have changed again")
+            if not changes or number != self._newest:
+                return
+            # Each change has an id of its own: the word of who has read of one must not be taken for the next.
+            id = f"mcp:{server}:{len(self._asked) + 1}" if self._asked else f"mcp:{server}"
+            self._asked.append(id)
+            told = msgspec.json.encode(changes).decode()
+            effect = (f"the MCP server {server} goes on with other tools than those that it began with", *changes)
+            asked = ev.ApprovalAsked(id, f"{server}_*", told, effect, "its tools have changed")
+            await self._approvals.stand(asked, then)
+
+
+def _of_servers(servers: Sequence[Server]) -> list[Tool]:
+    if not servers:
+        return []
+    from megaagent.tools.mcp.results import problem_with
+    from megaagent.tools.mcp.tools import ServerTool
+
+    return [ServerTool(server, offer) for server in servers for offer in server.offers if not problem_with(offer)]
 
 
 @asynccontextmanager
@@ -129,19 +160,17 @@ async def equipped(
             servers, secrets = await _begun(stack, settings.tools.mcp, environ, secrets, pins or {})
             from megaagent.tools.mcp.results import problem_with
             from megaagent.tools.mcp.server import pinned
-            from megaagent.tools.mcp.tools import ServerTool
 
             for server in servers:
                 problems = {offer.name: problem_with(offer) for offer in server.offers}
-                fit = [ServerTool(server, offer) for offer in server.offers if not problems[offer.name]]
-                tools += fit
-                offered = "1 tool" if len(fit) == 1 else f"{len(fit)} tools"
+                fit = sum(not why for why in problems.values())
+                offered = "1 tool" if fit == 1 else f"{fit} tools"
                 notes.append(f"the MCP server {server.config.name} offers {offered}")
                 notes += [f"its tool {name!r} is left out: {why}" for name, why in problems.items() if why]
                 if server.config.name not in (pins or {}):
                     facts.append(Fact(ENGINE, 0, pinned(server.config.name, server.offers)))
-        check(settings.tools, toolbox(tools).names)
         outfit = Equipment(tools, servers, facts, secrets, notes)
+        check(settings.tools, outfit.toolbox.names)
         stack.push_async_callback(outfit.close)
         yield outfit
 

@@ -222,7 +222,7 @@ async def enter(
         PatientRuntime(runtime, disk),
         voices_of(settings),
         models.gates,
-        outfit.tools,
+        outfit.toolbox,
         acceptance_of(scenario, settings),
         disk,
         breakers=models.breakers,

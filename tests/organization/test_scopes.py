@@ -133,5 +133,5 @@ def test_a_tool_that_is_kept_from_an_agent_is_not_even_asked_about():
 )
 def test_scopes(agent: str, tool: str, free: bool):
     settings = ToolSettings(scopes={"git_p*": ("boss", "boss/release"), "recall": ()})
-    scopes = Scopes(settings, ["git_push", "git_pull", "git_log", "recall", "terminate"])
+    scopes = Scopes(settings, lambda: ["git_push", "git_pull", "git_log", "recall", "terminate"])
     assert (scopes.against(tool, agent, lambda _: None) == "") == free

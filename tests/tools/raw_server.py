@@ -42,7 +42,8 @@ def send(**message: Any) -> None:
 
 def listed() -> list[dict[str, Any]]:
     about = FILE.read_text() if FILE is not None else "a tool of the raw server"
-    tools: list[dict[str, Any]] = [{"name": name, "description": about, "inputSchema": TEXT} for name in NAMES]
+    names = [*NAMES, *(word[1:] for word in about.split() if word.startswith("+"))]  # what FILE adds
+    tools: list[dict[str, Any]] = [{"name": name, "description": about, "inputSchema": TEXT} for name in names]
     if HOW == "shapeless":
         tools.append({"name": "shapeless", "description": "Takes a list.", "inputSchema": {"type": "array"}})
     return tools * 2 if HOW == "double" else tools

@@ -99,12 +99,19 @@ class Approvals:
     async def stand(self, asked: ev.ApprovalAsked, then: Callable[[Ruling], None]) -> None:
         """Ask a person about something that no step waits for, and that stays as it is until there is an answer.
 
+        Returns when the question is in the journal.
+
         Args:
             then: is told the answer, when it is in the journal.
         """
+
+        def told(done: asyncio.Future[ev.ApprovalAnswered]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                then(done.result().ruling)
+
         future = self._open[asked.id] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(told)
         await self._append([Fact(ENGINE, 0, asked)], ())
-        then((await future).ruling)
 
     async def withdraw(self, id: str, why: str) -> None:
         """Take back what `stand` has asked, unless there is an answer: it would be about something else now."""

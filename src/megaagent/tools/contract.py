@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, get_type_hints
 
@@ -137,16 +137,34 @@ class Tool:
 
 
 class Toolbox:
-    """The tools that all agents of a run are offered, in one fixed order so that the prompt's prefix never changes."""
+    """The tools that all agents of a run are offered, in one fixed order so that the prompt's prefix stays the same.
+
+    Attributes:
+        specs, names: those of all tools.
+    """
 
     def __init__(self, tools: list[Tool]):
-        self._tools = {tool.name: tool for tool in tools}
-        if len(self._tools) < len(tools):
+        self.fill(tools)
+
+    def fill(self, tools: Sequence[Tool]) -> None:
+        """Offer these from now on: a person has approved that the tools of a server are others.
+
+        Raises:
+            ConfigurationError: two have one name; it is as before.
+        """
+        named = {tool.name: tool for tool in tools}
+        if len(named) < len(tools):
             seen: set[str] = set()
             double = next(tool.name for tool in tools if tool.name in seen or seen.add(tool.name))
             raise ConfigurationError(f"tool {double!r} is given twice; rename one of them")
+        self._tools = named
         self.specs = tuple(tool.spec for tool in tools)
-        self.names = tuple(self._tools)
+        self.names = tuple(named)
+
+    @property
+    def tools(self) -> list[Tool]:
+        """All of them."""
+        return list(self._tools.values())
 
     def find(self, name: str) -> Tool:
         """The tool of that name.

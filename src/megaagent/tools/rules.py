@@ -90,10 +90,10 @@ class Scopes:
 
     Args:
         settings: say who may use which tools.
-        tools: the names of all tools of the run.
+        tools: tells the names of all tools of the run.
     """
 
-    def __init__(self, settings: ToolSettings, tools: Sequence[str]):
+    def __init__(self, settings: ToolSettings, tools: Callable[[], Sequence[str]]):
         self._scopes = settings.scopes
         self._tools = tools
 
@@ -118,7 +118,7 @@ class Scopes:
         """The tools that an agent may not use."""
         if not self._scopes and all(left_to(id) is None for id in lineage(agent)):
             return []  # the ordinary case: nothing is kept from anybody
-        return [tool for tool in self._tools if self.against(tool, agent, left_to)]
+        return [tool for tool in self._tools() if self.against(tool, agent, left_to)]
 
     def check_given(self, patterns: Sequence[str], agent: AgentId, left_to: LeftTo) -> None:
         """Refuse tools that an agent would give to a recruit and that it may not use itself, or that are not there.
@@ -128,7 +128,7 @@ class Scopes:
         """
         if len(patterns) > MOST_PATTERNS or any(len(pattern) > LONGEST_PATTERN for pattern in patterns):
             raise ToolError(f"tools: at most {MOST_PATTERNS} names of at most {LONGEST_PATTERN} characters each.")
-        own = [tool for tool in self._tools if not self.against(tool, agent, left_to)]
+        own = [tool for tool in self._tools() if not self.against(tool, agent, left_to)]
         vain = [pattern for pattern in patterns if not any(fnmatchcase(tool, pattern) for tool in own)]
         if vain:
             names = ", ".join(map(repr, vain))

@@ -24,6 +24,7 @@ UNKNOWN: Final = "whether it took effect is unknown"
 
 Tell = Callable[[ev.AnyEvent], None]
 AskAbout = Callable[[str, list[str], Callable[[ev.Ruling], None]], None]
+Renewed = Callable[[], None]
 
 
 class Server:
@@ -52,11 +53,18 @@ class Server:
         self._next_try = 0.0
         self._tell: Tell = _to_nobody
         self._ask_about: AskAbout = _about_nothing
+        self._renewed: Renewed = _to_no_agent
 
-    def join(self, tell: Tell, ask_about: AskAbout) -> None:
-        """From now on what happens to it is recorded, and a change of its tools is asked about."""
+    def join(self, tell: Tell, ask_about: AskAbout, renewed: Renewed) -> None:
+        """From now on what happens to it is recorded, and a change of its tools is asked about.
+
+        Args:
+            ask_about: asks about these changes in place of earlier ones; about none when it is as it was.
+            renewed: called when its tools are others, and a person has approved that.
+        """
         self._tell = tell
         self._ask_about = ask_about
+        self._renewed = renewed
         if self._changes:
             self._show_changes()
 
@@ -182,18 +190,19 @@ class Server:
         if changes == self._changes:
             return
         self._found, self._changes = found, changes
-        if changes:
-            self._show_changes()
+        self._show_changes()
 
     def _show_changes(self) -> None:
         changes = self._changes
-        self._tell(ev.ServerChanged(self.config.name, "changed", "; ".join(changes)[:2_000]))
+        told = "; ".join(changes)[:2_000] or "they are as they were"
+        self._tell(ev.ServerChanged(self.config.name, "changed", told))
 
         def answered(ruling: ev.Ruling) -> None:
             if ruling == "approve" and self._changes == changes:
                 self._changes = []
                 self.offers = self._found
                 self._tell(pinned(self.config.name, self.offers))
+                self._renewed()
 
         self._ask_about(self.config.name, changes, answered)
 
@@ -209,3 +218,7 @@ def _to_nobody(event: ev.AnyEvent) -> None:
 
 def _about_nothing(server: str, changes: list[str], then: Callable[[ev.Ruling], None]) -> None:
     """Nobody can be asked yet."""
+
+
+def _to_no_agent() -> None:
+    """There are no agents yet."""
