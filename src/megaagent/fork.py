@@ -27,6 +27,7 @@ from megaagent.journal.prefix import copy_files, take_until, told_of
 from megaagent.launch import enter, nothing_left_behind
 from megaagent.models.contract import Model
 from megaagent.past import check_against, new_caps, pins_in, read_past
+from megaagent.placement import placing
 from megaagent.running import Run
 from megaagent.settings import Settings, changed
 from megaagent.tools import Tool
@@ -90,6 +91,7 @@ async def fork(
             stamp = Stamp(BOSS, new.id, 0, 0, clock.now())
             workspace = take_workspace(folder.workspace, new.workspace, commits_in(new), stamp)
             stack.callback(workspace.close)
+            placed = await placing(stack, new.id, settings, opened, workspace, clock, environ)
             journal = open_journal(new.journal, clock, durability=settings.durability)
             journal.hide(outfit.secrets.hide_in)
             stack.push_async_callback(journal.close)
@@ -100,7 +102,7 @@ async def fork(
                 [Fact(ENGINE, 0, forked), *new_caps(changes), *outfit.pins, *_said(say, journal.epoch)]
             )
         yield await enter(
-            stack, new, new.id, journal, workspace, settings, opened, outfit, chosen, clock, environ, past.state
+            stack, new, new.id, journal, workspace, settings, opened, placed, outfit, chosen, clock, past.state
         )
 
 

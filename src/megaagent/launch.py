@@ -31,7 +31,7 @@ from megaagent.models.contract import Model
 from megaagent.organization.snapshots import Keeper
 from megaagent.organization.state import State
 from megaagent.past import check_against, new_caps, pins_in, read_past
-from megaagent.placement import opened_runtime
+from megaagent.placement import Placed, placing
 from megaagent.running import Result, Run, made_up_for
 from megaagent.sandboxes import Probe
 from megaagent.settings import Settings, changed
@@ -92,6 +92,7 @@ async def start(
             first = Stamp(BOSS, folder.id, 0, 0, clock.now())
             workspace = _workspace(folder, source, first)
             stack.callback(workspace.close)
+            placed = await placing(stack, folder.id, settings, models, workspace, clock, environ, sandbox)
             path = settle(folder.path, settings.journal, folder.id)
             journal = create_journal(path, clock, durability=settings.durability)
             journal.hide(outfit.secrets.hide_in)
@@ -107,10 +108,7 @@ async def start(
                 source=str(source) if source else None,
             )
             await journal.append([*facts, *outfit.pins])
-        yield await enter(
-            *(stack, folder, folder.id, journal, workspace, settings, models, outfit, chosen, clock, environ),
-            sandbox=sandbox,
-        )
+        yield await enter(stack, folder, folder.id, journal, workspace, settings, models, placed, outfit, chosen, clock)
 
 
 @asynccontextmanager
@@ -159,6 +157,8 @@ async def resume(
             workspace = Workspace.open(folder.workspace)
             workspace.sole_writer()  # as the journal's lock has shown: what a killed engine left locked is free
         stack.callback(workspace.close)
+        run = past.state.run.run  # not the folder's name, which a person may have changed: commits are known by it
+        placed = await placing(stack, run, settings, opened, workspace, clock, environ, sandbox)
         lost = tuple(member.program for member in past.state.live() if member.program)
         with closing(journal.reader()) as reader:
             found = unknown_commits(workspace, reader, past.state)
@@ -166,10 +166,8 @@ async def resume(
         facts = [Fact(ENGINE, 0, resumed), *adopting(found, journal.epoch), *new_caps(changes), *outfit.pins]
         await journal.append(facts, contents(workspace, found))
         folder.report.unlink(missing_ok=True)  # it told of an ending that is none any more
-        run = past.state.run.run  # not the folder's name, which a person may have changed: commits are known by it
         yield await enter(
-            *(stack, folder, run, journal, workspace, settings, opened, outfit, chosen, clock, environ),
-            *(past.state, sandbox),
+            stack, folder, run, journal, workspace, settings, opened, placed, outfit, chosen, clock, past.state
         )
 
 
@@ -195,22 +193,18 @@ async def enter(
     workspace: Workspace,
     settings: Settings,
     models: Adapters,
+    placed: Placed,
     outfit: Equipment,
     scenario: Scenario | None,
     clock: Clock,
-    environ: Mapping[str, str],
     state: State | None = None,
-    sandbox: Probe | None = None,
 ) -> Run:
     """Join the parts to a run that lives until the stack is left.
 
     Args:
         state: what has been folded already; the facts after it are taken in.
-        sandbox: what `probe` found.
     """
     stack.enter_context(rarely_collecting())
-    runtime, how = await opened_runtime(run, settings, models, workspace, clock, environ, sandbox)
-    stack.push_async_callback(runtime.close)
     disk = Disk()
     journal.wait_for_disk(partial(disk.tell, "journal"))
     parts = Parts(
@@ -219,7 +213,7 @@ async def enter(
         clock,
         journal,
         workspace,
-        PatientRuntime(runtime, disk),
+        PatientRuntime(placed.runtime, disk),
         voices_of(settings),
         models.gates,
         outfit.toolbox,
@@ -240,7 +234,7 @@ async def enter(
     with no_beginning():
         await server.start()
     stack.push_async_callback(server.close)
-    notes = [*how, *_source_notes(workspace), *outfit.notes]
+    notes = [*placed.notes, *_source_notes(workspace), *outfit.notes]
     follower = _followed(folder, settings, 0 if state is None else state.position)
     if follower is not None:
         stack.push_async_callback(asyncio.to_thread, follower.close)

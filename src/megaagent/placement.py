@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from megaagent.choice import SCENARIOS, Adapters, asked_models
 from megaagent.clock import Clock
@@ -21,7 +22,15 @@ from megaagent.settings import Settings
 from megaagent.workspace import Workspace
 
 
-async def opened_runtime(
+class Placed(NamedTuple):
+    """A runtime, and what a person should know about it before the run begins."""
+
+    runtime: Runtime
+    notes: tuple[str, ...]
+
+
+async def placing(
+    stack: AsyncExitStack,
     run: str,
     settings: Settings,
     models: Adapters,
@@ -29,8 +38,8 @@ async def opened_runtime(
     clock: Clock,
     environ: Mapping[str, str],
     sandbox: Probe | None = None,
-) -> tuple[Runtime, tuple[str, ...]]:
-    """The runtime, and what a person should know about it before the run begins.
+) -> Placed:
+    """Open the runtime until the stack is left.
 
     Args:
         environ: of the process that connects to a cluster.
@@ -44,14 +53,16 @@ async def opened_runtime(
 
         order = order_for(run, settings, workspace, environ)
         runtime = await RayRuntime.open(order, lambda name, limits: models.gates[name].learn(limits), environ, clock)
-        return runtime, (_walls(runtime.level, "in the cluster"), *runtime.notes)
+        stack.push_async_callback(runtime.close)
+        return Placed(runtime, (_walls(runtime.level, "in the cluster"), *runtime.notes))
     found = sandbox or await probe(Level[settings.sandbox.level.upper()])
     with no_beginning():
         scratch = Path(tempfile.mkdtemp(prefix="megaagent-"))
     scratch.chmod(0o711)  # programs run as another user when the engine is root
     places = settings.sandbox.programs
     runtime = LocalRuntime(models, workspace, found.sandbox, scratch, clock, programs=places, notes=found.notes)
-    return runtime, (_walls(runtime.level, "here"), *(found.notes if found.sandbox is None else ()))
+    stack.push_async_callback(runtime.close)
+    return Placed(runtime, (_walls(runtime.level, "here"), *(found.notes if found.sandbox is None else ())))
 
 
 def order_for(run: str, settings: Settings, workspace: Workspace, environ: Mapping[str, str]) -> Order:

@@ -24,7 +24,7 @@ from megaagent.choice import open_models
 from megaagent.clock import WallClock
 from megaagent.models.contract import ChatMessage, ModelRequest
 from megaagent.models.gate import Gate
-from megaagent.placement import opened_runtime
+from megaagent.placement import placing
 from megaagent.runtimes.contract import Handle, Runtime
 from megaagent.sandboxes.contract import Execution, Program
 from megaagent.settings import Settings, changed
@@ -122,9 +122,9 @@ async def a_world(environ: dict[str, str], changes: dict[str, Any]) -> AsyncGene
         given = {"model.name": MODEL, "model.base_url": provider.url, "model.stream": False, "sandbox.programs": 2}
         settings = changed(Settings(), given | changes, "the test")
         models = open_models(settings, environ, {})
-        runtime, notes = await opened_runtime("run", settings, models, workspace, WallClock(), environ)
-        stack.push_async_callback(runtime.close)
-        yield World(runtime, provider, workspace, models.gates[MODEL], notes)
+        placed = await placing(stack, "run", settings, models, workspace, WallClock(), environ)
+        gate = models.gates[settings.model.name or ""]
+        yield World(placed.runtime, provider, workspace, gate, placed.notes)
 
 
 async def started(world: World, *command: str, stdin: str | None = "", revision: str | None = None) -> Handle:
