@@ -21,7 +21,7 @@ from megaagent.redaction import Secrets
 from megaagent.settings import Settings
 from megaagent.tools import Tool, toolbox
 from megaagent.tools.loading import load, whole_names
-from megaagent.tools.rules import ApprovalRule, check
+from megaagent.tools.rules import ApprovalRule, check, unguarded
 
 if TYPE_CHECKING:
     from megaagent.tools.mcp.server import Server
@@ -155,7 +155,9 @@ async def equipped(
     async with AsyncExitStack() as stack:
         servers: list[Server] = []
         facts: list[Fact] = []
-        notes = [] if settings.attended else [_unasked(rule) for rule in settings.tools.rules()]
+        notes = unguarded(settings.tools)
+        if not settings.attended:
+            notes += [_unasked(rule) for rule in settings.tools.rules()]
         if settings.tools.mcp:
             servers, secrets = await _begun(stack, settings.tools.mcp, environ, secrets, pins or {})
             from megaagent.tools.mcp.results import problem_with

@@ -16,7 +16,7 @@ from megaagent.models.script import Part, Playing, Script, call, read_file, say,
 from megaagent.organization.state import State
 from megaagent.settings import Settings, changed
 from megaagent.testing import Rehearsal, rehearse
-from megaagent.tools.rules import ApprovalRule, rule_for
+from megaagent.tools.rules import ApprovalRule, ToolSettings, rule_for, unguarded
 
 Person = Callable[[Control, State], Coroutine[Any, Any, None]]
 
@@ -315,3 +315,12 @@ def test_who_is_halted_waits_no_longer_and_is_not_let_through():
     [answered] = run.facts(ev.ApprovalAnswered)
     assert (answered.ruling, answered.by) == ("refuse", "engine")
     assert not any(begun.tool == "pay" for begun in run.facts(ev.ToolBegun))
+
+
+def test_a_person_is_told_what_can_be_done_without_them():
+    assert unguarded(ToolSettings()) == []
+    assert unguarded(ToolSettings(ask_before=("*_file", "keep_files", "run_command"))) == []
+    assert unguarded(ToolSettings(ask_before=("write_file", "run_*"))) == [
+        "nobody is asked before edit_file or keep_files, which can do the same as write_file",
+        "nobody is asked before exec_python_file, which can do the same as run_command",
+    ]

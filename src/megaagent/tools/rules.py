@@ -18,6 +18,8 @@ from megaagent.events import BOSS, AgentId, Ruling, Struct, lineage, name_of
 
 # Without these an agent could not end its turn, answer others, settle debts or close its list: nobody takes them away.
 ALWAYS = ("review", "talk", "change_task_status", "wait", "terminate")
+# Tools with which the same can be done: who is asked about one and not about another of them may believe too much.
+ALIKE = (("write_file", "edit_file", "keep_files"), ("run_command", "exec_python_file"))
 MOST_PATTERNS = 100  # that a recruit is given
 LONGEST_PATTERN = 100  # characters
 
@@ -83,6 +85,19 @@ def rule_for(rules: Sequence[ApprovalRule], tool: str, agent: AgentId) -> Approv
     if first.unanswered == "approve" and not is_meant(BOSS, first.agents):
         return next((rule for rule in fitting if rule.unanswered == "refuse"), first)
     return first
+
+
+def unguarded(settings: ToolSettings) -> list[str]:
+    """What a person should know before they rely on their rules: what can be done without being asked about."""
+    asked = [pattern for rule in settings.rules() for pattern in rule.tools]
+    notes: list[str] = []
+    for group in ALIKE:
+        guarded = [tool for tool in group if fits(tool, asked)]
+        others = [tool for tool in group if tool not in guarded]
+        if guarded and others:
+            what = " and ".join(guarded)
+            notes.append(f"nobody is asked before {' or '.join(others)}, which can do the same as {what}")
+    return notes
 
 
 class Scopes:
