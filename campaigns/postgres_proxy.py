@@ -6,6 +6,7 @@ import contextlib
 import random
 import socket
 import threading
+from collections.abc import Generator
 from typing import Literal
 
 from campaigns.postgres_server import free_port
@@ -31,6 +32,8 @@ class Proxy:
         self._every: tuple[random.Random, float] | None = None
         self._lines: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._dumb = False
+        self.swallowed = threading.Event()
         self._listener: socket.socket | None = None
         self.listen()
 
@@ -63,6 +66,16 @@ class Proxy:
             listener.close()
         self.cut_all()
 
+    @contextlib.contextmanager
+    def dumb(self) -> Generator[None]:
+        """Meanwhile what clients say is taken and goes nowhere."""
+        self.swallowed.clear()
+        self._dumb = True
+        try:
+            yield
+        finally:
+            self._dumb = False
+
     def cut_all(self) -> None:
         """Cut every connection that is there."""
         with self._lock:
@@ -94,6 +107,9 @@ class Proxy:
     def _to_server(self, client: socket.socket, server: socket.socket, cut: threading.Event) -> None:
         try:
             while data := client.recv(1 << 16):
+                if self._dumb:
+                    self.swallowed.set()
+                    continue
                 where = self._next_cut() if data.endswith(COMMIT) else None
                 if where == "before":
                     break

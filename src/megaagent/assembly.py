@@ -101,7 +101,8 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
     organization = Organization(state, limits, clock, journal.append, journal.epoch, attended=settings.attended)
     ledger = Ledger(state, settings.budget, limits.subtree_spend)
     left = partial(budget_line, ledger, state)
-    contexts = Contexts(state, prompts, limits, lambda: reader, organization.append, left, scopes)
+    patiently = parts.disk.repeatedly if parts.disk else None
+    contexts = Contexts(state, prompts, limits, lambda: reader, organization.append, left, scopes, patiently)
     random = Random(settings.simulation.seed)
     economy = Economy(
         settings.economy,

@@ -1,4 +1,4 @@
-"""The disk of a run's folder in trouble: what must be written waits until it can be, and people are told why."""
+"""The disk of a run's folder, or its journal's database, in trouble: what must be written waits, people are told."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pygit2
 from megaagent import events as ev
 from megaagent.errors import RunError
 from megaagent.events import ENGINE, Fact, Revision
+from megaagent.journal.contract import DiskError
 from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.organization.state import State
 from megaagent.runtimes.contract import Handle, Runtime
@@ -85,6 +86,8 @@ class Disk:
                     if reason is None:
                         raise
                     self.tell(writer, reason)
+                except DiskError as error:  # of the journal, which was read
+                    self.tell(writer, error.reason)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 from megaagent import events as ev
@@ -35,12 +35,20 @@ class Reader(Protocol):
     ) -> Iterator[Record]: ...
 
 
+Patiently = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+
+
+async def _at_once(act: Callable[[], Awaitable[None]]) -> None:
+    await act()
+
+
 class Contexts:
     """The conversations of a run's agents.
 
     Args:
         read: opens the journal for reading.
         budget_line: words on what is left for an agent to spend.
+        patiently: does what reads the journal again and again while that cannot be read; at once without it.
     """
 
     def __init__(
@@ -52,7 +60,9 @@ class Contexts:
         append: Append,
         budget_line: Callable[[AgentId], str],
         scopes: Scopes,
+        patiently: Patiently | None = None,
     ):
+        self._patiently = patiently or _at_once
         self._state = state
         self._prompts = prompts
         self._limits = limits
@@ -89,6 +99,16 @@ class Contexts:
             member = self._state.members.get(record.agent)
             for id in member.carried if member is not None else ():
                 self._mail.pop(id, None)
+
+    async def ready(self, agent: AgentId) -> None:
+        """Read what the agent's next step needs of the journal, however long that takes to be readable."""
+
+        async def load() -> None:
+            self._conversation(agent)
+            if self._state.members[agent].pending:
+                self.last_answer(agent)
+
+        await self._patiently(load)
 
     def prompt(self, member: Member) -> Prompt:
         """The whole request but for the status, with the mail that waits."""

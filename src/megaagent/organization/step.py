@@ -87,6 +87,7 @@ class Steps:
             Exhausted: the budget of the run does not allow the call.
             NeedsPerson: no call can succeed before a person acts.
         """
+        await self._contexts.ready(agent)
         member = self._state.members[agent]
         carried_on = member.pending
         answer = self._contexts.last_answer(agent) if carried_on else await self._think(member)

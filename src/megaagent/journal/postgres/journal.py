@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from megaagent.clock import Clock
 from megaagent.journal.homes import home_of
@@ -11,6 +12,8 @@ from megaagent.journal.postgres.ledger import PostgresLedger
 from megaagent.journal.postgres.reader import PostgresReader
 from megaagent.journal.postgres.server import Place
 from megaagent.journal.writer import JournalWriter
+
+IMPATIENT: Final = 0.5  # seconds that an engine, which asks again, stands still for a server
 
 
 class PostgresJournal(JournalWriter):
@@ -21,7 +24,7 @@ class PostgresJournal(JournalWriter):
         assert home is not None, f"{path} is no address"
         place = Place(home.address, home.journal)
         ledger = partial(PostgresLedger, place, path, clock.now(), fresh=fresh)
-        super().__init__(path, clock, ledger, partial(PostgresReader, place), inline=inline)
+        super().__init__(path, clock, ledger, partial(PostgresReader, place, patience=IMPATIENT), inline=inline)
 
     @classmethod
     def create(cls, path: Path, clock: Clock, *, inline: bool = False) -> PostgresJournal:

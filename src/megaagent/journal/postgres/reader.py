@@ -22,7 +22,7 @@ from megaagent.journal.schema import COLUMNS
 
 LOOK: Final = "see megaagent check-journal, then megaagent repair"
 BATCH: Final = 500  # rows
-PATIENCE: Final = 5.0  # seconds that a server is given to come back
+PATIENCE: Final = 5.0  # seconds that a server is given to come back, when nobody would ask again
 LONGEST_WORD: Final = 500  # characters; longer ones are not indexed
 
 
@@ -31,16 +31,18 @@ class PostgresReader:
 
     Args:
         codec: may be shared; making one takes milliseconds.
+        patience: seconds that a server is given to come back, once it was there.
 
     Raises:
         RunError: on opening: there is no journal, or it cannot be read as one.
     """
 
-    def __init__(self, place: Place, codec: Codec):
+    def __init__(self, place: Place, codec: Codec, patience: float = PATIENCE):
         self._server = Server(place)
         self._codec = codec
+        self._patience = patience
         try:
-            self._run = self._server.patiently(lambda connection: run_of(connection, place), PATIENCE)
+            self._run = self._server.patiently(lambda connection: run_of(connection, place), 0.0)
         except BaseException:
             self._server.close()
             raise
@@ -157,4 +159,4 @@ class PostgresReader:
         def ask(connection: Connection) -> list[Any]:
             return connection.execute(query.encode(), values).fetchall()
 
-        return self._server.patiently(ask, PATIENCE)
+        return self._server.patiently(ask, self._patience)

@@ -118,14 +118,15 @@ class Server:
         """Ask something that can be asked again, for so many seconds while the database does not answer."""
         end = time.monotonic() + patience
         while True:
+            stale = self._connection is not None  # a connection that was lost long ago is no trouble
             try:
                 with self.told():
                     return ask(self.connection())
             except DiskError:
                 self.drop()
-                if time.monotonic() >= end:
+                if time.monotonic() >= end and not stale:
                     raise
-            time.sleep(0.1)
+            time.sleep(0.0 if stale else 0.1)
 
     @property
     def ready(self) -> bool:
@@ -149,6 +150,10 @@ class Server:
     def close(self) -> None:
         self._closed = True
         self.drop()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_connection"):
+            self.drop()  # of a reader that nobody has closed
 
     def _connected(self) -> Connection:
         place = self.place
