@@ -9,6 +9,14 @@ from megaagent import events as ev
 from megaagent.clock import WallClock
 from megaagent.events import Fact
 from megaagent.journal import SQLiteJournal
+from megaagent.journal.homes import FOLDER, settle
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """By which file a journal is opened, for each of those that are kept."""
+    address = request.getfixturevalue("postgres").address if request.param == "postgres" else FOLDER
+    return settle(tmp_path, address, f"{tmp_path.parent.name}-{tmp_path.name}")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from megaagent import events as ev
 from megaagent.clock import WallClock
 from megaagent.events import Fact
-from megaagent.journal import SQLiteJournal, open_reader
+from megaagent.journal import create_journal, open_journal, open_reader
 
 PROGRAM = """
 import asyncio, os, sys
@@ -21,7 +21,7 @@ from pathlib import Path
 from megaagent import events as ev
 from megaagent.clock import WallClock
 from megaagent.events import Fact
-from megaagent.journal import SQLiteJournal
+from megaagent.journal import open_journal
 
 async def appender(journal, name):
     number = 0
@@ -32,7 +32,7 @@ async def appender(journal, name):
         number += 1
 
 async def main():
-    journal = SQLiteJournal.open(Path(sys.argv[1]), WallClock())
+    journal = open_journal(Path(sys.argv[1]), WallClock())
     await asyncio.gather(*[appender(journal, name) for name in range(8)])
 
 asyncio.run(main())
@@ -54,10 +54,10 @@ def killed(path: Path, lines: int) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_killed_while_appending(path: Path, seed: int):
-    await SQLiteJournal.create(path, WallClock()).close()
-    acknowledged = killed(path, random.Random(seed).randrange(50, 800))
-    with closing(open_reader(path)) as reader:
+async def test_killed_while_appending(place: Path, seed: int):
+    await create_journal(place, WallClock()).close()
+    acknowledged = killed(place, random.Random(seed).randrange(50, 800))
+    with closing(open_reader(place)) as reader:
         found = reader.verify()
         assert found.problem == ""
         assert found.rows == reader.last() > 0
@@ -74,7 +74,7 @@ async def test_killed_while_appending(path: Path, seed: int):
     for name, number in acknowledged.items():
         assert written[f"boss/{name}"] >= number
 
-    journal = SQLiteJournal.open(path, WallClock())  # the lock died with its holder
+    journal = open_journal(place, WallClock())  # the lock died with its holder
     assert journal.epoch == 3
     [record] = await journal.append([Fact("boss", 0, ev.RunResumed("1"))])
     assert record.position == len(records) + 1
