@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
@@ -182,6 +183,13 @@ def _unasked(rule: ApprovalRule) -> str:
     return f"nobody is attached: calls of {', '.join(rule.tools)}, which need approval, are {done} at once"
 
 
+def _keep_off_the_terminal(name: str) -> None:
+    """Let a package's own log go to whoever has asked for logs, and not to the terminal because nobody has."""
+    log = logging.getLogger(name)
+    if not any(isinstance(handler, logging.NullHandler) for handler in log.handlers):
+        log.addHandler(logging.NullHandler())
+
+
 async def _begun(
     stack: AsyncExitStack, files: Sequence[str], environ: Mapping[str, str], secrets: Secrets, pins: Pins
 ) -> tuple[list[Server], Secrets]:
@@ -194,6 +202,7 @@ async def _begun(
     from megaagent.tools.mcp.results import Offer
     from megaagent.tools.mcp.server import Server
 
+    _keep_off_the_terminal("mcp")
     secrets = secrets.including(*(secret for config in configs for secret in config.secrets))
     servers = [Server(config, secrets.hide, __version__) for config in configs]
     for server in servers:

@@ -1,6 +1,6 @@
-"""An MCP server by the official SDK, over pipes or HTTP.
+"""An MCP server by the official SDK, over pipes, HTTP, or the older SSE transport.
 
-python odd_server.py stdio|PORT
+python odd_server.py stdio|PORT|sse [PORT]
 """
 
 from __future__ import annotations
@@ -32,7 +32,26 @@ def fail(words: str) -> str:
     raise ValueError(words)
 
 
-if sys.argv[1].isdigit():
+@server.resource("note://today", name="today", description="What is to be done.", mime_type="text/plain")
+def today() -> str:
+    return "water the plants"
+
+
+@server.resource("note://picture", name="picture", mime_type="image/png")
+def picture() -> bytes:
+    return b"x" * 300
+
+
+@server.resource("note://{day}/old", name="old notes")
+def old(day: str) -> str:
+    if day == "never":
+        raise ValueError("there is no such day")
+    return f"nothing on {day}"
+
+
+if sys.argv[1] == "sse":
+    server.run("sse", port=int(sys.argv[2]))
+elif sys.argv[1].isdigit():
     server.run("streamable-http", port=int(sys.argv[1]))
 else:
     server.run("stdio")

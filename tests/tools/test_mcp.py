@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from megaagent import events as ev
 from megaagent.errors import ConfigurationError, ToolError
@@ -22,7 +23,7 @@ from megaagent.events import ToolCall
 
 pytest.importorskip("mcp", reason="the extra mcp is not installed")
 
-from megaagent.tools.mcp.config import ServerConfig
+from megaagent.tools.mcp.config import Login, ServerConfig
 from megaagent.tools.mcp.results import Offer, differences, digest_of
 from megaagent.tools.mcp.server import Server
 from megaagent.tools.mcp.tools import ServerTool, agents_name
@@ -91,35 +92,44 @@ async def test_a_server_over_pipes(monkeypatch: pytest.MonkeyPatch):
         assert results == [str(2 * n) for n in range(20)]
 
 
-async def test_a_server_over_http_that_goes_and_comes_back():
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = ServerConfig("odd", url=f"http://127.0.0.1:{port}/mcp", start_seconds=5, seconds=5)
+        return free.getsockname()[1]
 
-    async def serve() -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(sys.executable, str(HERE / "odd_server.py"), str(port))
-        for _ in range(400):
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                break
-        return process
 
+async def served(program: str, port: int, *arguments: str) -> asyncio.subprocess.Process:
+    """A server as a process of ours that listens already."""
+    process = await asyncio.create_subprocess_exec(sys.executable, str(HERE / program), *arguments)
+    for _ in range(400):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            break
+    return process
+
+
+@pytest.mark.parametrize("kind", ["http", "sse"])
+async def test_a_server_over_http_that_goes_and_comes_back(kind: str):
+    port = free_port()
+    arguments = ("sse", str(port)) if kind == "sse" else (str(port),)
+    path = "sse" if kind == "sse" else "mcp"
+    url = f"http://127.0.0.1:{port}/{path}"
+    config = ServerConfig("odd", type=kind, url=url, start_seconds=5, seconds=5)
     with pytest.raises(ConfigurationError, match="the MCP server 'odd'"):
         async with begun(config):
             pass
-    process = await serve()
+    process = await served("odd_server.py", port, *arguments)
     try:
         async with begun(config) as watched:
             assert await watched.call("add", a=1, b=2) == "3"
             process.kill()
             await process.wait()
             assert (await watched.call("add", a=1, b=2)).startswith("Error: ")
-            process = await serve()
+            process = await served("odd_server.py", port, *arguments)
             async with asyncio.timeout(60):
                 while (answer := await watched.call("add", a=1, b=2)).startswith("Error: "):
                     await asyncio.sleep(0.5)
@@ -127,6 +137,49 @@ async def test_a_server_over_http_that_goes_and_comes_back():
     finally:
         process.kill()
         await process.wait()
+
+
+async def test_a_server_that_wants_a_key():
+    port = free_port()
+    process = await served("guarded_server.py", port, str(port), "pass-of-the-robot", "key-of-a-person")
+    config = ServerConfig("guarded", url=f"http://127.0.0.1:{port}/mcp", start_seconds=10, seconds=10)
+    login = Login("robot", "pass-of-the-robot", f"http://127.0.0.1:{port}")
+    try:
+        for wrong, words in (
+            (config, r"it does not let us in \(HTTP 401\).*Authorization.*oauth"),
+            (replace(config, oauth=replace(login, client_secret="wrong")), "its login failed: .*invalid_client"),
+            (replace(config, oauth=replace(login, issuer="http://127.0.0.1:9")), "its login failed: .*issuer"),
+        ):
+            with pytest.raises(ConfigurationError, match=words):
+                async with begun(wrong):
+                    pass
+        async with begun(replace(config, headers={"Authorization": "Bearer key-of-a-person"})) as watched:
+            assert await watched.call("tokens") == "none"
+        async with begun(replace(config, oauth=login)) as watched:
+            told = [await watched.call("tokens") for _ in range(8)]
+            assert told[0] == "[key]" and told[-1] == "[key] [key]"  # the first was used up, and another one asked for
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_what_a_server_has_to_read():
+    async with begun(odd("stdio")) as watched:
+        assert {"list_resources", "read_resource"}.isdisjoint(offer.name for offer in watched.server.offers)
+        assert (await watched.call("list_resources")).startswith("Error: ")
+    async with begun(odd("stdio", resources=True, output=1_000)) as watched:
+        assert [offer.name for offer in watched.server.offers][-2:] == ["list_resources", "read_resource"]
+        listed = await watched.call("list_resources")
+        assert "note://today today (text/plain): What is to be done." in listed.splitlines()
+        assert "note://{day}/old old notes" in listed
+        assert await watched.call("read_resource", uri="note://today") == "water the plants"
+        assert await watched.call("read_resource", uri="note://monday/old") == "nothing on monday"
+        assert await watched.call("read_resource", uri="note://picture") == "[image/png, 300 bytes, not shown]"
+        assert (await watched.call("read_resource", uri="note://never/old")).startswith("Error: ")
+        assert (await watched.call("read_resource", uri="file:///etc/passwd")).startswith("Error: ")
+        assert await watched.call("add", a=1, b=2) == "3"
+    async with begun(odd("stdio", resources=True, tools=("add", "read_*"))) as watched:
+        assert [offer.name for offer in watched.server.offers] == ["add", "read_resource"]
 
 
 # -- that breaks the rules --------------------------------------------------------------------------------------------
@@ -325,6 +378,11 @@ async def test_the_reference_server_everything():
         assert "[image/png, " in picture and "not shown]" in picture
         assert (await watched.call("echo")).startswith("Error: ")
         assert (await watched.call("no-such-tool")).startswith("Error: ")
+    config = ServerConfig("every", command="node", args=(str(program),), resources=True)
+    async with begun(config) as watched:
+        listed = (await watched.call("list_resources")).splitlines()
+        uri = next(line.split()[0] for line in listed if line.startswith("demo://") and "{" not in line)
+        assert len(await watched.call("read_resource", uri=uri)) > 20
 
 
 async def test_the_reference_server_filesystem(tmp_path: Path):

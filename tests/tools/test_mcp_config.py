@@ -46,6 +46,18 @@ def test_what_other_clients_take_is_taken(tmp_path: Path):
     assert not set(files.secrets) - {""}
 
 
+LOGIN = {"client_id": "robot", "client_secret": "${GITHUB_TOKEN}", "issuer": "https://login.example.com"}
+
+
+def test_a_login_is_read_and_its_secret_is_one(tmp_path: Path):
+    entry = {"url": "https://x/mcp", "type": "sse", "oauth": LOGIN | {"scope": "read", "method": "client_secret_post"}}
+    [server] = read_servers([written(tmp_path, {"a": entry | {"resources": True}})], ENVIRON)
+    assert server.oauth is not None and server.oauth.client_secret == "ghp_0123456789abcdef"
+    assert (server.type, server.resources) == ("sse", True)
+    assert "ghp_0123456789abcdef" in set(server.secrets)
+    assert "ghp_" not in repr(server.oauth)
+
+
 @pytest.mark.parametrize(
     ("servers", "words"),
     [
@@ -59,7 +71,12 @@ def test_what_other_clients_take_is_taken(tmp_path: Path):
         ({"a": {"command": "x", "args": "y"}}, r"at `\$.args`"),
         ({"a": {"command": "x", "env": {"K": 1}}}, r"at `\$.env"),
         ({"a": {"command": "x", "env": {"K": "${NOT_SET}"}}}, "server 'a', env: the environment has no NOT_SET"),
-        ({"a": {"url": "http://x", "type": "sse"}}, "older SSE transport is not supported"),
+        ({"a": {"url": "http://x", "type": "ws"}}, "its type 'ws' does not fit; there are stdio, http and sse"),
+        ({"a": {"command": "x", "type": "sse"}}, "its type 'sse' does not fit"),
+        ({"a": {"url": "http://x", "oauth": {"client_id": "i"}}}, "missing required field `client_secret`"),
+        ({"a": {"url": "http://x", "oauth": LOGIN | {"token": "x"}}}, "unknown field `token`"),
+        ({"a": {"url": "http://x", "oauth": LOGIN | {"issuer": "x"}}}, "oauth: the issuer must begin with http"),
+        ({"a": {"command": "x", "oauth": LOGIN}}, "oauth is for servers with a url"),
         ({"a": {"url": "ftp://x"}}, "must begin with http"),
         ({"a": {"command": "x", "type": "http"}}, "its type 'http' does not fit"),
         ({"a": {"command": "x", "seconds": 0}}, "seconds must be more than 0"),

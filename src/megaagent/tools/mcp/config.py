@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType, field
@@ -19,9 +19,27 @@ from megaagent.redaction import passwords_in
 NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_-]{0,31}$")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _STDIO = ("", "stdio", "local")
-_HTTP = ("", "http", "https", "streamable-http", "streamable_http", "streamableHttp", "remote")
+_HTTP = ("", "sse", "http", "https", "streamable-http", "streamable_http", "streamableHttp", "remote")
 _KEY_OPTION = re.compile(r"(?i)--?[\w-]*(?:key|token|secret|passw)[\w-]*(?:=(.*))?$")
 _HARMLESS = ("accept", "content-type", "user-agent")  # headers whose values are no secrets
+
+
+class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a program without a person proves who it is: OAuth 2 with client credentials.
+
+    Attributes:
+        issuer: the authorization server that the credentials are of; they are sent nowhere else.
+        method: how they are sent.
+    """
+
+    client_id: str
+    client_secret: str
+    issuer: str
+    scope: str | None = None
+    method: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
+
+    def __repr__(self) -> str:
+        return f"Login({self.client_id!r})"
 
 
 class ServerConfig(msgspec.Struct, frozen=True):
@@ -29,12 +47,14 @@ class ServerConfig(msgspec.Struct, frozen=True):
 
     Attributes:
         command, args, env, cwd: how it is started; it has this environment and a few variables such as PATH, no more.
-        url, headers: where it is, if it is reached over streamable HTTP.
+        url, headers: where it is, if it is reached over HTTP; with the type `sse` over the older transport.
+        oauth: the login that it wants, where a header does not do.
         seconds: that one call may take.
         start_seconds: that it may take to start and to list its tools.
         output: characters of one result that are kept.
         tools: that are offered to agents, by name or pattern; all of them unless told.
         reads: tools, by name or pattern, that only look: they may run side by side and be called again.
+        resources: whether agents may list and read what it has as resources, by two more tools.
     """
 
     name: str = ""
@@ -51,6 +71,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
     output: int = 100_000
     tools: tuple[str, ...] = ("*",)
     reads: tuple[str, ...] = ()
+    resources: bool = False
+    oauth: Login | None = None
 
     def __repr__(self) -> str:
         return f"ServerConfig({self.name!r})"  # the others may be secrets
@@ -66,6 +88,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
         for name, value in self.env.items():
             if not value.startswith("/") and "://" not in value:
                 yield value if re.search(r"(?i)key|token|secret|passw|credential|auth|pat$|dsn", name) else ""
+        if self.oauth is not None:
+            yield self.oauth.client_secret
         for name, value in self.headers.items():
             if name.lower() not in _HARMLESS:
                 yield value
@@ -121,10 +145,14 @@ def _server(name: str, entry: dict[str, Any], where: str, environ: Mapping[str, 
         raise ConfigurationError(f"{where}: give a command to start it, or the url of one that runs")
     known = _STDIO if server.command is not None else _HTTP
     if server.type not in known:
-        hint = "; the older SSE transport is not supported, use streamable HTTP" if server.type == "sse" else ""
-        raise ConfigurationError(f"{where}: its type {server.type!r} does not fit{hint}")
+        raise ConfigurationError(f"{where}: its type {server.type!r} does not fit; there are stdio, http and sse")
     if server.url is not None and not server.url.startswith(("http://", "https://")):
         raise ConfigurationError(f"{where}: the url must begin with http:// or https://")
+    if server.oauth is not None:
+        if server.url is None:
+            raise ConfigurationError(f"{where}: oauth is for servers with a url; a program has its keys in env")
+        if not server.oauth.issuer.startswith(("http://", "https://")):
+            raise ConfigurationError(f"{where}, oauth: the issuer must begin with http:// or https://")
     for limit in ("seconds", "start_seconds", "output"):
         if not 0 < getattr(server, limit) < 1e9:
             raise ConfigurationError(f"{where}: {limit} must be more than 0")

@@ -8,11 +8,13 @@ from typing import Any, Final, cast
 
 import mcp_types as types
 from mcp import Client, MCPError
+from mcp.client.auth import OAuthFlowError
 from pydantic import ValidationError
 
 from megaagent.tools.mcp.config import ServerConfig
-from megaagent.tools.mcp.results import MOST_TOOLS, Offer, offer_of
-from megaagent.tools.mcp.transport import Pipe, over_http
+from megaagent.tools.mcp.http import Door, over_http
+from megaagent.tools.mcp.results import LIST, MOST_TOOLS, READ, Offer, contents_of, listed, offer_of, text_of
+from megaagent.tools.mcp.transport import Pipe
 from megaagent.tools.rules import fits
 
 MOST_PAGES: Final = 20  # of a listing
@@ -40,6 +42,7 @@ class Link:
         self._config = config
         self._hide = hide
         self._version = version
+        self._door = Door()
         self._pipe = Pipe(config) if config.command is not None else None
         self._opened: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._leave = asyncio.Event()
@@ -90,16 +93,46 @@ class Link:
                 f"it offers more than {MOST_TOOLS} tools: name those that are wanted under "
                 f'"tools" in its entry, such as ["read_*"]'
             )
+        if self._config.resources and client.server_capabilities.resources is not None:
+            offers += [offer for offer in (LIST, READ) if fits(offer.name, self._config.tools)]
         if len({offer.name for offer in offers}) < len(offers):
             raise ServerFailed("it offers two tools of one name")
         return offers
 
-    async def ask(self, name: str, arguments: dict[str, Any]) -> types.CallToolResult:
-        """The result of one call."""
+    async def ask(self, name: str, arguments: dict[str, Any]) -> tuple[str, bool]:
+        """The result of one call as text, and whether it is an error."""
+        text, wrong = await self._asked(name, arguments)
+        for token in self._door.tokens:
+            text = text.replace(token, "[key]")
+        return text, wrong
+
+    async def _asked(self, name: str, arguments: dict[str, Any]) -> tuple[str, bool]:
+        client, most = self._opened.result(), self._config.output
+        if self._config.resources and name == LIST.name:
+            return await self._resources(), False
+        if self._config.resources and name == READ.name:
+            return contents_of(await client.read_resource(str(arguments["uri"])), most), False
         # Not `Client.call_tool`, which holds the result against a schema of the server's own making: its regular
         # expressions could keep the engine busy for ever, and agents are shown the text whatever it says.
         request = types.CallToolRequest(params=types.CallToolRequestParams(name=name, arguments=arguments))
-        return await self._opened.result().session.send_request(request, types.CallToolResult)
+        result = await client.session.send_request(request, types.CallToolResult)
+        return text_of(result, most), bool(result.is_error)
+
+    async def _resources(self) -> str:
+        client = self._opened.result()
+        found: list[types.Resource] = []
+        cursor = None
+        for _ in range(MOST_PAGES):
+            page = await client.list_resources(cursor=cursor)
+            found += page.resources
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        try:
+            templates = (await client.list_resource_templates()).resource_templates
+        except MCPError:
+            templates = []  # many servers have none and do not know the question
+        return listed(found, templates, self._config.output)
 
     async def close(self) -> None:
         """End it, and the server if it is a program of ours."""
@@ -123,6 +156,10 @@ class Link:
             error = cast("BaseException", error.exceptions[0])
         if isinstance(error, ServerFailed):
             return str(error)
+        if (login := _login_error(error)) is not None:
+            return f"its login failed: {self._hide(str(login))}"[:2_000]
+        if (refused := self._door.told()) is not None:
+            return refused
         if isinstance(error, MCPError) and error.code == types.CONNECTION_CLOSED:
             return "it ended"
         if isinstance(error, FileNotFoundError):
@@ -134,7 +171,7 @@ class Link:
 
     async def _own(self) -> None:
         """Hold the connection open; the SDK wants one task to open and to close it."""
-        streams = self._pipe.open() if self._pipe is not None else over_http(self._config)
+        streams = self._pipe.open() if self._pipe is not None else over_http(self._config, self._door)
         try:
             client = Client(
                 cast("Any", streams),
@@ -151,3 +188,11 @@ class Link:
 
     async def _heard(self, message: Any) -> None:
         self.stale = self.stale or isinstance(message, types.ToolListChangedNotification)
+
+
+def _login_error(error: BaseException) -> OAuthFlowError | None:
+    """The failed login behind an error, if there is one."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, OAuthFlowError):
+        seen = seen.__cause__ or seen.__context__
+    return seen

@@ -64,12 +64,54 @@ def _shown(offer: Offer) -> str:
     return offer.description[:LONGEST_DESCRIPTION]
 
 
+LIST: Final = Offer(
+    "list_resources",
+    "List what this server has to read: addresses with names and descriptions.",
+    {"type": "object", "properties": {}, "additionalProperties": False},
+)
+READ: Final = Offer(
+    "read_resource",
+    "Read one of the things that this server has, by its address.",
+    {
+        "type": "object",
+        "properties": {"uri": {"type": "string", "description": "the address, as list_resources has it"}},
+        "required": ["uri"],
+        "additionalProperties": False,
+    },
+)
+
+
+def listed(resources: Sequence[types.Resource], templates: Sequence[types.ResourceTemplate], most: int) -> str:
+    """Resources, one a line; addresses with parts to fill in come last."""
+    known = [(each.uri, each.name, each.mime_type, each.description) for each in resources]
+    known += [(each.uri_template, each.name, each.mime_type, each.description) for each in templates]
+    lines = [
+        " ".join(f"{uri} {name}{f' ({kind})' if kind else ''}{f': {about}' if about else ''}".split())
+        for uri, name, kind, about in known
+    ]
+    return _cut("\n".join(lines), most)
+
+
+def contents_of(result: types.ReadResourceResult, most: int) -> str:
+    """What was read, as text; what is no text is named with its size."""
+    parts: list[str] = []
+    for content in result.contents:
+        if isinstance(content, types.TextResourceContents):
+            parts.append(content.text)
+        else:
+            parts.append(f"[{content.mime_type or 'data'}, {len(content.blob) * 3 // 4:,} bytes, not shown]")
+    return _cut("\n".join(parts), most)
+
+
 def text_of(result: types.CallToolResult, most: int) -> str:
     """The result as text; what is no text is named with its size."""
     parts = [_block(block) for block in result.content]
     if not any(parts) and result.structured_content is not None:
         parts = [json.dumps(result.structured_content, ensure_ascii=False)]
-    text = "\n".join(part for part in parts if part)
+    return _cut("\n".join(part for part in parts if part), most)
+
+
+def _cut(text: str, most: int) -> str:
     if len(text) > most:
         text = f"{text[:most]}\n[cut: {len(text):,} characters, {most:,} are shown]"
     return text or "(nothing)"

@@ -15,7 +15,7 @@ from megaagent import events as ev
 from megaagent.errors import ConfigurationError, ToolError
 from megaagent.tools.mcp.config import ServerConfig
 from megaagent.tools.mcp.link import Link, ServerFailed
-from megaagent.tools.mcp.results import Offer, differences, digest_of, text_of
+from megaagent.tools.mcp.results import Offer, differences, digest_of
 
 SHORT: Final = 5.0  # seconds until the next try that a call waits for; otherwise it is refused at once
 LONGEST_PAUSE: Final = 60.0  # seconds between two tries
@@ -102,7 +102,7 @@ class Server:
             )
         try:
             async with asyncio.timeout(self.config.seconds):
-                result = await link.ask(name, arguments)
+                text, wrong = await link.ask(name, arguments)
         except TimeoutError as error:
             self._late += 1
             if self._late >= MOST_LATE:  # it hangs, perhaps: the next call finds a fresh one
@@ -121,8 +121,7 @@ class Server:
             await self._down(link)
             raise ToolError(f"{title} cannot be reached: {link.told(error)}; {UNKNOWN}.") from error
         self._deaths = self._late = 0
-        text = text_of(result, self.config.output)
-        if result.is_error:
+        if wrong:
             raise ToolError(text)
         return text
 

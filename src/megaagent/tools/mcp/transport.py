@@ -1,4 +1,4 @@
-"""How bytes go to a server and come back: bounded, so that a flood slows the server and not the engine.
+"""How bytes go to a server that is a program: bounded, so that a flood slows the server and not the engine.
 
 The SDK's own transport over pipes keeps a line of any length in memory and reads as fast as it can.
 """
@@ -10,16 +10,14 @@ import contextlib
 import os
 import signal
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
-import httpx2
 import mcp_types
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.client.stdio import get_default_environment
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
 from megaagent.tools.mcp.config import ServerConfig
@@ -172,42 +170,3 @@ async def _stopped(process: asyncio.subprocess.Process) -> None:
 def _kill(group: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-
-
-@asynccontextmanager
-async def over_http(config: ServerConfig) -> AsyncGenerator[Streams]:
-    """Reach a server over streamable HTTP."""
-    assert config.url is not None
-    timeout = httpx2.Timeout(30.0, read=config.seconds + 30.0)
-    async with (
-        httpx2.AsyncClient(headers=config.headers, timeout=timeout, transport=_Bounded()) as client,
-        streamable_http_client(config.url, http_client=client, max_sse_event_size=LONGEST) as streams,
-    ):
-        yield streams[0], streams[1]
-
-
-class _Bounded(httpx2.AsyncHTTPTransport):
-    """Breaks off an answer that is too long; the SDK bounds only the events of a stream."""
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await super().handle_async_request(request)
-        if "text/event-stream" not in response.headers.get("content-type", ""):
-            assert isinstance(response.stream, httpx2.AsyncByteStream)
-            response.stream = _Counted(response.stream)
-        return response
-
-
-class _Counted(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream):
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self._stream:
-            size += len(chunk)
-            if size > LONGEST:
-                raise httpx2.ReadError(f"the server sent an answer of more than {LONGEST:,} bytes")
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
