@@ -1,7 +1,8 @@
 """A Ray cluster of several nodes on this machine, in a process of its own: `python nodes.py FOLDER`.
 
 Reads one order a line as JSON from its standard input and answers each with a line: {"add": NAME, "cpus": 1,
-"resources": {}, "environ": {}}, {"kill": NAME}, {"drain": NAME, "seconds": 30}, {"lose_head": true}. When its input
+"resources": {}, "environ": {}}, {"kill": NAME}, {"drain": NAME, "seconds": 30}, {"lose_head": true},
+{"pretend": {"ray": VERSION}}. When its input
 ends, everything ends.
 """
 
@@ -13,9 +14,11 @@ import sys
 import time
 from typing import Any
 
+from ray._private.utils import compute_version_info
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 
+KEY = b"CLUSTER_METADATA"
 STORE = 80 << 20  # bytes of shared memory for each node: as few as Ray takes
 
 
@@ -37,10 +40,8 @@ def main() -> None:
 def obey(cluster: Cluster, nodes: dict[str, Any], order: dict[str, Any], usual: dict[str, str]) -> dict[str, Any]:
     if "add" in order:
         os.environ.clear()
-        os.environ.update(usual | order.get("environ", {}))
-        for name, value in order.get("environ", {}).items():
-            if value is None:
-                del os.environ[name]
+        chosen = usual | order.get("environ", {})
+        os.environ.update({name: value for name, value in chosen.items() if value is not None})
         nodes[order["add"]] = cluster.add_node(
             num_cpus=order.get("cpus", 1),
             resources=order.get("resources", {}),
@@ -63,6 +64,13 @@ def obey(cluster: Cluster, nodes: dict[str, Any], order: dict[str, Any], usual: 
         return {"taken": taken, "why": why}
     if "lose_head" in order:
         cluster.head_node.kill_gcs_server(check_alive=False)
+        return {}
+    if "pretend" in order:
+        client = GcsClient(address=cluster.address)
+        told = json.loads(client.internal_kv_get(KEY, b"cluster", None))
+        true = dict(zip(("ray_version", "python_version"), compute_version_info()[:2], strict=True))
+        told |= true | {f"{name}_version": version for name, version in order["pretend"].items()}
+        client.internal_kv_put(KEY, json.dumps(told).encode(), True, b"cluster", None)
         return {}
     raise ValueError(order)
 

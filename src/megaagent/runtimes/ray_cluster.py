@@ -19,6 +19,8 @@ from megaagent.errors import ConfigurationError
 NAMESPACE: Final = "megaagent"
 STORE: Final = 256 << 20  # bytes of shared memory of a Ray that is begun here; only large files and prompts go there
 PATIENCE: Final = 5.0  # seconds for the first word of a cluster
+_SETTINGS: Final = b"\0\0\0\4\0\0\0\0\0"  # an empty frame of settings: the first that each side sends (RFC 9113, 3.4)
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -80,8 +82,10 @@ def connect(address: str) -> Any:
         raise ConfigurationError(f"--runtime ray needs Ray: pip install 'megaagent[ray]' ({error})") from error
     if address not in ("local", "auto"):
         _knock(address)
-    begins = {"include_dashboard": False, "object_store_memory": STORE} if address == "local" else {}
+    begins: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE} if address == "local" else {}
     try:
+        if address not in ("local", "auto"):
+            _greet(address)
         ray.init(
             address=address,
             namespace=NAMESPACE,
@@ -113,15 +117,27 @@ def explained(address: str, error: Exception) -> str:
 
 
 def _knock(address: str) -> None:
-    """Ray itself would try for minutes."""
+    """Whether something that speaks HTTP/2, as Ray does, answers there: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
+    advice = "give HOST:PORT of the cluster's head, which `ray start --head` prints"
     try:
-        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+        with socket.create_connection((host.strip("[]"), int(port)), PATIENCE) as connection:
+            if os.environ.get("RAY_USE_TLS") == "1":
+                return
+            connection.sendall(_PREFACE)
+            answer = connection.recv(9)
     except OSError as error:
         raise ConfigurationError(
-            f"--ray-address {address}: nothing answers there ({error.strerror or error}); give HOST:PORT of the "
-            "cluster's head, which `ray start --head` prints"
+            f"--ray-address {address}: nothing answers there ({error.strerror or error}); {advice}"
         ) from error
+    if answer[3:4] != _SETTINGS[3:4]:
+        raise ConfigurationError(f"--ray-address {address}: what answers there is no Ray cluster; {advice}")
+
+
+def _greet(address: str) -> None:
+    """Ask the cluster one thing, to see whether it lets us in."""
+    client = import_module("ray._raylet").GcsClient(address=address)
+    client.internal_kv_get(b"CLUSTER_METADATA", b"cluster", PATIENCE)
 
 
 def nodes(ray: Any) -> list[Node]:
