@@ -1,6 +1,12 @@
-"""A small organization that a simulated model plays: its journal depends on nothing but the seed."""
+"""A small organization that a simulated model plays.
+
+Its members do not write to each other, so that what each does depends on nothing but the seed: how their work falls
+together in time changes the order of facts and none of them.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from megaagent.models.script import (
     Part,
@@ -12,11 +18,16 @@ from megaagent.models.script import (
     read_file,
     review,
     say,
-    talk,
     wait,
     write_file,
 )
 
+Role = Callable[[Part], Playing]
+PROGRAM = """import time
+time.sleep({seconds})
+open('{name}.txt', 'w').write('{name} ' * {number})
+print('{name} wrote')
+"""
 NAMES = ("ann", "bob", "cleo")
 
 
@@ -39,18 +50,17 @@ def boss(me: Part) -> Playing:
     return "ann.txt, bob.txt and cleo.txt"
 
 
-def member(name: str, number: int) -> Script | object:
+def member(name: str, number: int) -> Role:
     def play(me: Part) -> Playing:
-        yield write_file(f"{name}.py", f"open('{name}.txt', 'w').write('{name} ' * {number})\nprint('{name} wrote')\n")
+        yield write_file(f"{name}.py", PROGRAM.format(name=name, number=number, seconds=0.7 * (number - 3)))
         yield exec_python_file(f"{name}.py")
         yield call("keep_files", paths=[f"{name}.txt"])
         for round in range(number):
             yield write_file(f"{name}-{round}.md", f"round {round} of {name}\n")
-        if name == "ann":
-            yield talk(["bob"], "mine is done")
         return f"{name}.txt"
 
     return play
 
 
-SCRIPT = Script({"boss": boss} | {name: member(name, number) for number, name in enumerate(NAMES, 3)})  # type: ignore[dict-item]
+ROLES: dict[str, Role] = {"boss": boss, **{name: member(name, number) for number, name in enumerate(NAMES, 3)}}
+SCRIPT = Script(ROLES)

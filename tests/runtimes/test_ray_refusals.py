@@ -71,7 +71,12 @@ def test_the_command_line_says_so_and_leaves_nothing_behind(tmp_path: Path):
 
 
 async def test_something_else_answers_there(cluster: Nodes):
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     text = await refusal(cluster, **{"runtime.address": f"127.0.0.1:{port}"})
     server.close()
