@@ -22,6 +22,7 @@ CAMPAIGNS: dict[str, str] = {
     "faults": "campaigns.faults",
     "hostile": "campaigns.hostile",
     "pathologies": "campaigns.pathologies",
+    "postgres": "campaigns.postgres",
     "ratelimit": "campaigns.ratelimit",
     "sandbox": "campaigns.sandbox",
     "simulate": "campaigns.simulate",

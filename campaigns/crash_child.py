@@ -43,10 +43,15 @@ COMPLETED, REFUSED, STOPPED = 0, 3, 4  # exit codes of a phase
 
 
 class Places:
-    """Where a case keeps what the checker reads."""
+    """Where a case keeps what the checker reads.
 
-    def __init__(self, folder: Path):
+    Args:
+        journal: where the run's journal is kept, as the setting says it.
+    """
+
+    def __init__(self, folder: Path, journal: str = "folder"):
         self.folder = folder
+        self.journal = journal
         self.runs = folder / "runs"
         self.bill = folder / "bill.jsonl"
         self.effects = folder / "effects.jsonl"
@@ -135,7 +140,7 @@ async def phase(places: Places, failpoints: Failpoints, width: tuple[int, int]) 
     models: Any = {MODEL: BillingModel(places, failpoints, width)}
     folder = places.run()
     if folder is None:
-        chosen = {"sandbox.level": "none", "durability": "off", "budget.cost": 1e6}
+        chosen = {"sandbox.level": "none", "durability": "off", "budget.cost": 1e6, "journal": places.journal}
         settings = changed(Settings(), chosen, "campaign")
         begun = launch.start(GOAL, model=MODEL, models=models, tools=[deposit], settings=settings, runs=places.runs)
     else:
@@ -191,10 +196,13 @@ def main() -> int:
     parser.add_argument("--at", default="", help="the place to die at")
     parser.add_argument("--occurrence", type=int, default=1)
     parser.add_argument("--signal", default="KILL", help="KILL, TERM or STOP")
+    parser.add_argument("--journal", default="folder", help="where the journal is kept")
+    parser.add_argument("--width", type=int, nargs=2, default=(2, 4), help="groups, and workers in each")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     number = signal.Signals[f"SIG{given.signal}"]
-    return main_of_phase(Places(given.folder), given.at, given.occurrence, number)
+    places = Places(given.folder, given.journal)
+    return main_of_phase(places, given.at, given.occurrence, number, (given.width[0], given.width[1]))
 
 
 if __name__ == "__main__":

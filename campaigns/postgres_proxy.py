@@ -6,7 +6,7 @@ import contextlib
 import random
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Literal
 
 from campaigns.postgres_server import free_port
@@ -28,7 +28,8 @@ class Proxy:
         self.cuts = 0  # that were made
         self._target = port
         self._replacing: tuple[bytes, bytes] | None = None
-        self._due: list[Cut] = []
+        self._due: list[Cut | None] = []
+        self.when_cut: Callable[[], None] = lambda: None  # called before a line is cut
         self._every: tuple[random.Random, float] | None = None
         self._lines: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -41,6 +42,17 @@ class Proxy:
         """Cut the connections of the next commits: before the server sees it, or after it is done, unanswered."""
         with self._lock:
             self._due += where
+
+    def cut_after(self, commits: int, where: Cut) -> None:
+        """Let so many commits pass, and cut the next one."""
+        with self._lock:
+            passing: list[Cut | None] = [None] * commits
+            self._due = [*passing, where]
+
+    def spare(self) -> None:
+        """Cut no more."""
+        with self._lock:
+            self._due, self._every = [], None
 
     def cut_often(self, seed: int, share: float) -> None:
         """Cut so large a share of all commits, each before or after, as chance has it."""
@@ -111,6 +123,8 @@ class Proxy:
                     self.swallowed.set()
                     continue
                 where = self._next_cut() if data.endswith(COMMIT) else None
+                if where is not None:
+                    self.when_cut()
                 if where == "before":
                     break
                 if where == "after":
