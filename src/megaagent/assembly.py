@@ -29,6 +29,7 @@ from megaagent.organization.contexts import Contexts
 from megaagent.organization.economy import Bulk, Economy
 from megaagent.organization.engine import Organization
 from megaagent.organization.files import FilesPart
+from megaagent.organization.likeness import Likeness, Source
 from megaagent.organization.memory import Memory
 from megaagent.organization.monitors import TOLD_AT
 from megaagent.organization.own import OwnPart
@@ -59,6 +60,7 @@ class Parts(msgspec.Struct, frozen=True):
         voices, gates: the models by tier, and who may call each now.
         breakers, fallbacks: by adapter, of its endpoint; and whom to ask in place of a model that is not available.
         bulk: by adapter, of those that take batches.
+        source: of vectors for recall; without it recall goes by words.
         tools: the user's own, or all of them in a box that who has made it may fill anew.
         acceptance: the executed checks of the deliverable.
         disk: what waits, and tells, when the run's folder cannot be written; without it such a failure ends the run.
@@ -82,6 +84,7 @@ class Parts(msgspec.Struct, frozen=True):
     breakers: Mapping[str, Breaker] = {}
     fallbacks: Sequence[Voice] = ()
     bulk: Mapping[str, Bulk] = {}
+    source: Source | None = None
 
 
 def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
@@ -144,7 +147,11 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
     blocking = run_inline if parts.inline else parts.disk.patiently if parts.disk else asyncio.to_thread
     writes = Queue(workspace, blocking)
     searcher = journal.reader()  # its own, since it is used from threads
-    memory = Memory(lambda: searcher, blocking)
+    likeness = None
+    if parts.source is not None:
+        alike = journal.reader()
+        likeness = Likeness(parts.source, lambda: alike, blocking, ledger, organization.append)
+    memory = Memory(lambda: searcher, blocking, likeness)
 
     def desk(work: Work) -> Mapping[type, object]:
         return {

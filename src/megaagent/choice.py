@@ -20,8 +20,10 @@ from megaagent.models.contract import Model, ModelRequest, ModelResponse
 from megaagent.models.gate import Gate
 from megaagent.models.prices import Price, cost_of, parse_price, worst_case
 from megaagent.models.settings import TierSettings
+from megaagent.models.vectors import open_embedder
 from megaagent.organization.asking import Voice
 from megaagent.organization.economy import Bulk
+from megaagent.organization.likeness import Source
 from megaagent.redaction import Secrets, passwords_in
 from megaagent.runtimes.ray_wire import Asked
 from megaagent.settings import Settings
@@ -182,6 +184,26 @@ def asked_models(settings: Settings, environ: Mapping[str, str]) -> tuple[Asked,
         endpoint = endpoint_of(name, environ=environ, base_url=url)
         found.append(Asked(name, None if address and passwords_in(address) else address, endpoint))
     return tuple(found)
+
+
+def embedding_of(settings: Settings, environ: Mapping[str, str]) -> Source | None:
+    """The embedding model that the settings name, opened; None when they name none.
+
+    Raises:
+        ConfigurationError: it cannot be asked, or no cap could hold what it costs.
+    """
+    name = settings.model.embedding.name
+    embedder = open_embedder(settings.model.embedding, environ=environ, network=settings.model.network)
+    if name is None or embedder is None:
+        return None
+    own = settings.model.prices.get(name)
+    price = parse_price(own) if own else None
+    if cost_of(Usage(1), name, price) is None and settings.budget.tokens is None:
+        raise ConfigurationError(
+            f"the price of {name} is not known, so no money cap can hold: give --max-tokens N, or say in the settings "
+            f'what it costs: [model.prices] "{name}" = "0.02:0" (dollars per million tokens; "0:0" for one of your own)'
+        )
+    return Source(embedder, name, price)
 
 
 def _named_by(name: str, settings: Settings) -> str:

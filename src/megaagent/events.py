@@ -398,17 +398,21 @@ class BatchEnded(Event, frozen=True):
 
 
 class TextsEmbedded(Event, frozen=True):
-    """Texts were made vectors of, for recall; whose fact it is had searched, or said them.
+    """Texts were made vectors of, since the agent whose fact it is recalled something.
 
     Attributes:
         model: `provider:model`.
+        texts: how many, the query among them.
         tokens, cost: as the provider counted, in US dollars; the cost is None when the price is unknown.
+        positions: of the facts whose texts they were; `digest` is of the content that holds their vectors.
     """
 
     model: str
     texts: int
     tokens: int
     cost: float | None = None
+    positions: tuple[int, ...] = ()
+    digest: str = ""
 
 
 class EmbeddingFailed(Event, frozen=True):

@@ -16,7 +16,16 @@ from megaagent import events as ev
 from megaagent.adoption import adopting, contents, unknown_commits
 from megaagent.agent.prompts import Prompts
 from megaagent.assembly import Parts, assemble, first_facts
-from megaagent.choice import Adapters, bulk_of, check_price, is_simulated, open_models, voice_of, voices_of
+from megaagent.choice import (
+    Adapters,
+    bulk_of,
+    check_price,
+    embedding_of,
+    is_simulated,
+    open_models,
+    voice_of,
+    voices_of,
+)
 from megaagent.clock import Clock, WallClock
 from megaagent.collector import rarely_collecting
 from megaagent.control import Control, ControlServer
@@ -82,6 +91,7 @@ async def start(
     models = open_models(settings, environ, models or {})
     check_price(settings)
     bulk_of(models, settings)
+    embedding_of(settings, environ)
     check_telemetry(settings.telemetry)
     Prompts(Path(settings.prompts) if settings.prompts else None)
     kept = runs_folder(Path(runs) if runs else None, environ)
@@ -148,6 +158,7 @@ async def resume(
     chosen = find_scenario(past.began.scenario) if past.began.scenario else None
     opened = open_models(settings, environ, models or {})
     bulk_of(opened, settings)
+    embedding_of(settings, environ)
     async with AsyncExitStack() as stack:
         outfit = await stack.enter_async_context(equipped(settings, tools, environ, opened.secrets, pins_in(folder)))
         journal = open_journal(folder.journal, clock, durability=settings.durability)
@@ -207,6 +218,9 @@ async def enter(
     stack.enter_context(rarely_collecting())
     disk = Disk()
     journal.wait_for_disk(partial(disk.tell, "journal"))
+    source = embedding_of(settings, environ)
+    if source is not None:
+        stack.push_async_callback(source.embedder.close)
     parts = Parts(
         run,
         settings,
@@ -223,6 +237,7 @@ async def enter(
         fallbacks=tuple(voice_of(name, settings) for name in settings.model.fallbacks),
         state=state,
         bulk=bulk_of(models, settings),
+        source=source,
     )
     organization, questions, approvals = assemble(parts)
     keeper = Keeper(organization.state, journal, journal.reader())

@@ -20,6 +20,8 @@ from megaagent.models.contract import ChatMessage, Model, ModelRequest, ModelRes
 from megaagent.models.served_batches import BatchDesk, BatchPace
 from megaagent.models.served_messages import MessagesFace
 from megaagent.models.served_rules import Body
+from megaagent.models.tokens import text_tokens
+from megaagent.models.vectors import letters
 
 # How each fault is told: status, type and code, as OpenAI does where it does.
 _TOLD: Final[dict[Fault, tuple[int, str, str | None]]] = {
@@ -83,8 +85,17 @@ class _Body(msgspec.Struct):
     stream_options: _StreamOptions | None = None
 
 
+class _Embedding(msgspec.Struct):
+    model: str
+    input: str | list[str]
+    dimensions: int = 256
+    encoding_format: str = "float"
+
+
 class SimServer:
     """Serves models at `POST /v1/chat/completions`, `POST /v1/messages` and `GET /v1/models`, inside `async with`.
+
+    `POST /v1/embeddings` makes vectors of letters, whatever model is asked for.
 
     Args:
         models: by the name under which they are asked for.
@@ -132,6 +143,7 @@ class SimServer:
         app = web.Application(client_max_size=_BODY)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_post("/v1/messages", self._message)
+        app.router.add_post("/v1/embeddings", self._embed)
         app.router.add_get("/v1/models", self._list)
         if self.batches is not None:
             self.batches.register(app)
@@ -211,6 +223,25 @@ class SimServer:
             return 200, self._face.document(body, await self._said(body, batched=True))
         except ModelError as error:
             return self._face.refused(error)
+
+    async def _embed(self, request: web.Request) -> web.Response:
+        if not self._may(request):
+            return _refusal(ModelError("unauthorized", "the key is missing or wrong"))
+        try:
+            body = msgspec.json.decode(await request.read(), type=_Embedding)
+        except ValueError as error:
+            return _refusal(ModelError("bad_request", f"the body is not a valid request: {error}"))
+        texts = [body.input] if isinstance(body.input, str) else body.input
+        if not texts or not all(texts) or len(texts) > 2048:
+            return _refusal(ModelError("bad_request", "'$.input' is invalid: 1 to 2048 texts, none of them empty"))
+        tokens = sum(map(text_tokens, texts))
+        self.bill.append(Billed(body.model, Usage(tokens), time.time()))
+        data = [
+            {"object": "embedding", "index": number, "embedding": letters(text, body.dimensions)}
+            for number, text in enumerate(texts)
+        ]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return _json({"object": "list", "data": data, "model": body.model, "usage": usage})
 
     def _may(self, request: web.Request) -> bool:
         return self._face.may(request, self._key)

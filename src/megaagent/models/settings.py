@@ -6,6 +6,7 @@ import msgspec
 
 from megaagent.errors import ConfigurationError
 from megaagent.events import Struct, Tier
+from megaagent.models.embedding_settings import EmbeddingSettings
 from megaagent.models.network import NetworkSettings
 from megaagent.models.prices import parse_price
 
@@ -42,6 +43,7 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
         fallbacks: `provider:model`, asked in this order while the model of a tier is not available. The base URL and
             the price hold for those of the provider of `name`; others have those of their provider.
         network: how an adapter uses the network.
+        embedding: the model that makes vectors for `recall`.
     """
 
     name: str | None = None
@@ -54,6 +56,7 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     prices: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     fallbacks: tuple[str, ...] = ()
     network: NetworkSettings = NetworkSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
 
     def of_tier(self, tier: Tier) -> TierSettings:
         """What holds for the tier, with what holds for all filled in."""

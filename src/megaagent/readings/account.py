@@ -24,6 +24,12 @@ class Account:
         self.cost += answer.cost or 0.0
         self.seconds += answer.seconds
 
+    def embed(self, fact: ev.TextsEmbedded) -> None:
+        """Add what vectors cost."""
+        self.calls += 1
+        self.prompt += fact.tokens
+        self.cost += fact.cost or 0.0
+
     def take_over(self, other: Account) -> None:
         """Add what another one has."""
         for field in self.__slots__:

@@ -45,6 +45,9 @@ class Costs:
                 self._answered(record.agent, answer, overview)
             case ev.CallFailed(call=call):
                 self._asked.pop(call, None)
+            case ev.TextsEmbedded(model=model) as fact:
+                self._models.setdefault(model, Account()).embed(fact)
+                self._purposes.setdefault("recall", Account()).embed(fact)
             case ev.ToolReturned(tool=tool, ok=ok):
                 self._tools[tool] += 1
                 self._refused[tool] += not ok

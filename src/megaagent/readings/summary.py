@@ -16,6 +16,7 @@ PATIENCE: Final = 1.0  # seconds that a running engine is given to say how it st
 GOAL: Final = 300  # characters
 KINDS: Final = (
     ev.RunStarted, ev.RunForked, ev.RunResumed, ev.RunEnded, ev.AgentRecruited, ev.ModelAnswered, ev.AgentNudged,
+    ev.TextsEmbedded,
     ev.ApprovalAsked, ev.ApprovalAnswered, ev.QuestionAsked, ev.QuestionAnswered, ev.AgentRetired,
 )  # fmt: skip
 MOST: Final = 200_000  # facts of one journal that are read for one answer; the next one goes on from there
@@ -82,6 +83,9 @@ class Summary:
                 self.tokens += answer.usage.prompt + answer.usage.completion
                 self.cost += answer.cost or 0.0
                 self.simulated = self.simulated or answer.model.startswith("sim:")
+            case ev.TextsEmbedded(tokens=tokens, cost=cost):
+                self.tokens += tokens
+                self.cost += cost or 0.0
             case ev.QuestionAsked(id=id):
                 self._questions.add(id)
             case ev.QuestionAnswered(id=id):

@@ -27,6 +27,7 @@ from megaagent.models.script import Script
 from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
 from megaagent.organization.asking import Voice
 from megaagent.organization.economy import Bulk
+from megaagent.organization.likeness import Source
 from megaagent.organization.state import State
 from megaagent.organization.verification import Acceptance
 from megaagent.settings import Settings
@@ -92,6 +93,7 @@ def rehearse(
     gate: Gate | None = None,
     commit: float = 0.0,
     discount: float = 0.5,
+    vectors: Source | None = None,
 ) -> Rehearsal:
     """Run an organization to its end, in virtual time and with nothing outside this process.
 
@@ -106,6 +108,7 @@ def rehearse(
         scratch: an existing folder for the workspace while the run lives; the system's by default.
         gate: who may call now; one that follows the settings by default.
         commit: virtual seconds that the journal takes for a commit.
+        vectors: the embedding model for recall.
         discount: of batches, when the settings ask for economy and the model takes them.
     """
     clock = VirtualClock()
@@ -137,6 +140,7 @@ def rehearse(
                     tools,
                     acceptance,
                     inline=True,
+                    source=vectors,
                     bulk={NAME: Bulk(batches, discount)} if batches is not None else {},
                 )
             )

@@ -1,0 +1,69 @@
+"""Vectors from `POST /embeddings` of OpenAI-compatible servers.
+
+Source: OpenAI API reference, "Create embeddings" (November 2026).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from megaagent.errors import ModelError
+from megaagent.models.answers import count_of
+from megaagent.models.http import HTTPModel
+from megaagent.models.tokens import text_tokens
+from megaagent.models.vectors import DEADLINE, MOST_TEXTS, Embedded, packed
+
+
+class _Vector(msgspec.Struct):
+    embedding: list[float]
+    index: int = 0
+
+
+class _Answer(msgspec.Struct):
+    data: list[_Vector]
+    usage: Any = None
+
+
+class HTTPEmbedder:
+    """An embedding model behind `POST {base_url}/embeddings`.
+
+    Args:
+        http: the connection to its server.
+    """
+
+    def __init__(self, http: HTTPModel, model: str, dimensions: int | None = None):
+        self._http = http
+        self._more = {} if dimensions is None else {"dimensions": dimensions}
+        self._model = model
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        vectors: list[bytes] = []
+        tokens = 0
+        for start in range(0, len(texts), MOST_TEXTS):
+            some = [text or " " for text in texts[start : start + MOST_TEXTS]]  # an empty text is refused
+            body = {"model": self._model, "input": some, "encoding_format": "float", **self._more}
+            data = await self._http.side_request("POST", "/embeddings", msgspec.json.encode(body), deadline=DEADLINE)
+            vectors += self._read(data, len(some))
+            tokens += self._counted(data) or sum(map(text_tokens, some))
+        return Embedded(tuple(vectors), tokens)
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    def _read(self, data: bytes, count: int) -> list[bytes]:
+        try:
+            answer = msgspec.json.decode(data, type=_Answer)
+        except ValueError as error:
+            raise ModelError("broken", f"what came is no embedding: {error}") from None
+        found = sorted(answer.data, key=lambda vector: vector.index)
+        sizes = {len(vector.embedding) for vector in found}
+        if len(found) != count or len(sizes) != 1 or not min(sizes):
+            raise ModelError("broken", f"{len(found)} vectors of {sorted(sizes)} dimensions came for {count} texts")
+        return [packed(vector.embedding) for vector in found]
+
+    def _counted(self, data: bytes) -> int | None:
+        usage: Any = msgspec.json.decode(data, type=_Answer).usage
+        return count_of(usage.get("prompt_tokens")) if isinstance(usage, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
