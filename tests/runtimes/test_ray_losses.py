@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -64,6 +67,21 @@ async def flight(world: World, count: int) -> tuple[list[str], list[asyncio.Task
     return names, calls
 
 
+def what_is_seen(cluster: Nodes) -> dict[str, Any]:
+    """What `megaagent cluster` says."""
+    command = [sys.executable, "-c", "from megaagent.cli import main; main()", "cluster"]
+    told = subprocess.run(
+        [*command, "--json", "--ray-address", cluster.address],
+        env=cluster.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert told.stderr == ""
+    return json.loads(told.stdout)
+
+
 async def test_a_node_is_added_and_killed_under_load(cluster: Nodes):
     async with a_world(cluster.environ, cluster.ray()) as world:
         await asyncio.to_thread(cluster.add, "third", cpus=1, environ={"OPENAI_API_KEY": THIRD})
@@ -71,6 +89,11 @@ async def test_a_node_is_added_and_killed_under_load(cluster: Nodes):
         names, calls = await flight(world, 200)
         there = {name for name in names if world.provider.by[name] == THIRD}
         assert 20 < len(there) < 180
+        seen = await asyncio.to_thread(what_is_seen, cluster)
+        assert (seen["models"]["workers"], seen["models"]["live"]) == (3, 200)
+        assert sorted(node["models"]["live"] for node in seen["nodes"])[0] == 0  # the head only leads
+        assert len(there) in {node["models"]["live"] for node in seen["nodes"]}
+        assert {run for node in seen["nodes"] for run in node["runs"]} == {"run"}
         await asyncio.to_thread(cluster.say, kill="third")
         await until(lambda: sum(call.done() for call in calls) >= len(there))
         world.provider.go.set()

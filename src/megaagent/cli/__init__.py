@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "doctor": "Say whether all that a run needs is there.",
     "estimate": "Say what a run will cost, before it is paid for.",
     "eval": "Run the paper's experiments, or score predictions.",
+    "cluster": "Show what a Ray cluster does for runs: nodes, jobs, pace.",
     "serve": "Show the runs in a browser, and steer them there.",
     "mcp": "Let MCP clients start runs, watch and steer them.",
     "serve-sim": "Serve a simulated model at the address of a provider.",

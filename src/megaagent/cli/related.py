@@ -37,6 +37,7 @@ RELATED: Final[dict[str, tuple[str, ...]]] = {
     "models": ("doctor", "run"),
     "doctor": ("models", "run"),
     "eval": ("run", "report"),
+    "cluster": ("run", "top", "doctor"),
     "serve": ("run", "top", "report"),
     "mcp": ("serve", "run"),
     "serve-sim": ("run",),

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from megaagent.errors import ConfigurationError
@@ -70,21 +71,24 @@ def connect(address: str) -> Any:
     Raises:
         ConfigurationError: Ray is not installed, nothing answers there, or it is of another version.
     """
-    # Ray reads both when it is imported. The first: on a loopback address, which it otherwise replaces by one that
-    # others can reach, it listens for this machine only. The second: whoever may speak to Ray may run anything.
-    if address == "local" or address.rpartition(":")[0] in LOOPBACK:
+    # Ray reads both when it is imported. The first: with it a loopback address stays one, so that Ray listens for this
+    # machine only; otherwise it is replaced by one that others can reach. The second: whoever may speak to Ray may run
+    # anything.
+    if address == "local" or _is_loopback(address):
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    if address == "local":
+    if address == "local" or (Path.home() / ".ray" / "auth_token").exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         ray: Any = import_module("ray")
     except ImportError as error:
-        raise ConfigurationError(f"--runtime ray needs Ray: pip install 'megaagent[ray]' ({error})") from error
-    if address not in ("local", "auto"):
+        raise ConfigurationError(f"Ray is needed for this: pip install 'megaagent[ray]' ({error})") from error
+    if address == "auto":
+        address = _nearby()
+    if address != "local":
         _knock(address)
     begins: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE} if address == "local" else {}
     try:
-        if address not in ("local", "auto"):
+        if address != "local":
             _greet(address)
         ray.init(
             address=address,
@@ -99,6 +103,24 @@ def connect(address: str) -> Any:
     return ray
 
 
+def _is_loopback(address: str) -> bool:
+    return address.rpartition(":")[0] in LOOPBACK
+
+
+def _nearby() -> str:
+    """The one cluster of which this machine is a node."""
+    services = import_module("ray._private.services")
+    try:
+        address = str(services.get_ray_address_from_environment("auto", None) or "")
+    except ConnectionError as error:
+        told = " ".join(str(error).split())
+        raise ConfigurationError(f"which Ray cluster? Say --ray-address HOST:PORT ({told[:300]})") from error
+    if _is_loopback(address):
+        constants: Any = import_module("ray._private.ray_constants")
+        constants.ENABLE_RAY_CLUSTER = False  # it is too late for the variable that sets it
+    return address
+
+
 def explained(address: str, error: Exception) -> str:
     """Why Ray could not be connected to, and what to do."""
     told = re.sub(r"\s+", " ", re.sub(r"\x1b\[[0-9;]*m", "", str(error))).strip()[:600]
@@ -109,6 +131,8 @@ def explained(address: str, error: Exception) -> str:
         advice = "set RAY_AUTH_MODE=token and the cluster's token (RAY_AUTH_TOKEN_PATH, or ~/.ray/auth_token) here too"
     elif "node_ip_address.json" in told or "raylet" in told.lower() or "is not found" in told:
         advice = f"this machine must be a node of the cluster: ray start --address={address}"
+    elif "RPC error" in told:
+        advice = "is it the head of a Ray cluster?"
     elif isinstance(error, ConnectionError):
         advice = "is it going on? begin one with: ray start --head"
     else:
@@ -182,12 +206,16 @@ def end(ray: Any, actor: Any) -> None:
         ray.kill(actor)
 
 
-def workers(ray: Any) -> list[Any]:
-    """Handles of all our workers in the cluster, of whichever run."""
-    names = ray.util.list_named_actors(all_namespaces=True)
-    found: list[Any] = []
-    for each in names:
+def workers(ray: Any) -> list[dict[str, Any]]:
+    """What our workers in the cluster say of themselves, of whichever run; one that does not answer is left out."""
+    asked: list[Any] = []
+    for each in ray.util.list_named_actors(all_namespaces=True):
         if each["namespace"] == NAMESPACE:
             with suppress(ValueError):  # it has gone meanwhile
-                found.append(ray.get_actor(each["name"], namespace=NAMESPACE))
-    return found
+                asked.append(ray.get_actor(each["name"], namespace=NAMESPACE).look.remote())
+    told: list[dict[str, Any]] = []
+    answered: list[Any] = ray.wait(asked, num_returns=len(asked), timeout=PATIENCE)[0] if asked else []
+    for each in answered:
+        with suppress(Exception):  # a worker that died while it was asked has nothing to say
+            told.append(ray.get(each))
+    return told
