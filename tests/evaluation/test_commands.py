@@ -96,7 +96,7 @@ def test_an_evaluation_that_is_killed_goes_on(tmp_path: Path) -> None:
     assert [json.loads(line) for line in before] == rows[: len(before)]
     assert len(rows) == len({(row["arm"], row["id"]) for row in rows}) == 24
     assert re.search(r"full +12 +50\.0%", done.stdout) and re.search(r"single +12 +50\.0%", done.stdout)
-    assert "93.0%" in done.stdout and "not measured here" in done.stdout
+    assert "score 93.0%; not to be set beside a simulation" in done.stdout
     page = (results.parent / "page.html").read_text()
     assert "no model was asked" in page
     runs = list((results.parent / "runs").glob("*/*/*/journal.db"))

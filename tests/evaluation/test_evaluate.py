@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.evaluation.samples import written
 
 from megaagent import events as ev
@@ -288,8 +289,14 @@ async def test_the_page_says_whose_figures_they_are(tmp_path: Path) -> None:
     outcome = await evaluate(wish(tmp_path, "gsm8k", "sim:answers-67"), environ={})
     told = page(outcome.plan, outcome.rows)
     assert "no model was asked" in told
-    assert "the paper (arXiv 2408.09955), GPT-4o" in told and "93.0 %" in told
-    assert "66.7%" in told and "single: one agent, no verifier, as many tokens for each item as full used" in told
+    assert "reports of its own implementation with GPT-4o: score 93.0%. A simulation says nothing about that." in told
+    assert "class=other" not in told and "<th>simulated score</th>" in told and "sim:answers-67, a simulation" in told
+    assert "66.7%" in told and "one agent, no verifier, as many tokens for each item as full used" in told
+    measured = page(replace(outcome.plan, simulated=False, model="openai:gpt-4o"), outcome.rows)
+    assert "simulat" not in measured and "93.0%</td>" in measured and "not measured here" in measured
+    rows = measured.split("<tr")[1:]
+    assert any("the paper's own implementation" in row.replace("&#x27;", "'") and "GPT-4o" in row for row in rows)
+    assert sum("MegaAgent" in row and "openai:gpt-4o" in row for row in rows) == 2  # each figure says whose it is
     assert "http" not in told.replace("<!doctype html>", "")
     hostile = Row("full", "<script>x</script>", 0, False, 0.0, "<b>", {}, "completed", "r", 1, 1, 0, 0.0, 0, 1.0, 1, 1)
     assert "<script>x" not in page(outcome.plan, [hostile])

@@ -133,18 +133,18 @@ def _table(outcome: Outcome) -> Iterator[str]:
     from megaagent.evaluation.figures import lines_of, stages_of
     from megaagent.evaluation.paper import PAPER, WHOSE
 
+    plan = outcome.plan
     yield ""
+    simulated = " (a simulation: scores, tokens, money and times are made up)" if plan.simulated else ""
+    yield f"MegaAgent {plan.version} with {clean(plan.model)}{simulated}; means of one run:"
     figures = f"{'TOKENS':>10}{'MONEY':>10}{'TIME':>10}{'AGENTS':>8}{'STEPS':>8}"
     yield f"{'ARM':<15}{'ITEMS':>7}{'SCORE':>8}  {'95 %':<17}{figures}"
     yield from map(_line, lines_of(outcome.rows))
-    told = PAPER.get(outcome.plan.evaluation)
+    yield ""
+    told = PAPER.get(plan.evaluation)
     if told is not None:
-        score = f"{told.score:.1f}%" if told.score is not None else ""
-        seconds = f"{told.seconds:,.0f} s" if told.seconds is not None else ""
-        agents = f"{told.agents:,}" if told.agents is not None else ""
-        yield f"{'paper':<15}{'':>7}{score:>8}  {'':<17}{'':>10}{'':>10}{seconds:>10}{agents:>8}"
-        yield f"paper: what {WHOSE} reports for its own implementation with {told.model}; not measured here"
-    yield "tokens, money, time, agents and steps: mean of one run"
+        not_ours = "not to be set beside a simulation" if plan.simulated else "not measured here"
+        yield f"{WHOSE}, its own implementation with {told.model}: {told.in_words}; {not_ours}"
     for line in lines_of(outcome.rows):
         for k, share in line.pass_at.items():
             yield f"{line.arm}: pass@{k} {share:.1%}"

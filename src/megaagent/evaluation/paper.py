@@ -25,6 +25,13 @@ class PaperFigures(Struct, frozen=True):
     seconds: float | None = None
     model: str = "GPT-4o"
 
+    @property
+    def in_words(self) -> str:
+        """What is reported, in a line."""
+        score = [f"score {self.score:.1f}%"] if self.score is not None else []
+        agents = [f"{self.agents:,} agents"] if self.agents is not None else []
+        return ", ".join([*score, *agents, *([f"{self.seconds:,.0f} s"] if self.seconds is not None else [])])
+
 
 PAPER: Final[Mapping[str, PaperFigures]] = {
     "mbpp": PaperFigures(92.2),
