@@ -234,7 +234,7 @@ async def test_the_end_of_a_run_and_what_has_happened_are_not_contradicted(tmp_p
 
 
 def records_of(folder: Path) -> list[Record]:
-    with closing(open_reader(folder / "journal.db")) as reader:
+    with closing(open_reader(RunFolder(folder).journal)) as reader:
         return list(reader.records())
 
 
