@@ -33,6 +33,7 @@ from campaigns.crash_child import COMPLETED, REFUSED, Places
 from campaigns.evidence import read_journal
 from campaigns.postgres_proxy import Cut, Proxy
 from campaigns.postgres_server import PostgresServer, binaries
+from megaagent.errors import MegaAgentError
 from megaagent.folder import RunFolder
 from megaagent.journal.prefix import take_all
 from megaagent.proof import replay
@@ -91,10 +92,11 @@ def play(case: Case, folder: Path, server: PostgresServer) -> Outcome:
     how = {"restart": _restarted, "cut": _cut, "kill": _killed, "takeover": _taken_over}[case.kind]
     try:
         how(outcome, places, proxy, server, random.Random(f"{case}"))
-        proxy.spare()
         _judge(outcome, places)
     except subprocess.TimeoutExpired:
         outcome.violations.append(f"it hangs: {_log(places)}")
+    except MegaAgentError as error:
+        outcome.violations.append(f"it cannot be judged: {error}")
     finally:
         proxy.close()
     return outcome
@@ -123,6 +125,7 @@ def _cut(outcome: Outcome, places: Places, proxy: Proxy, server: PostgresServer,
         _wait_for_journal(engine, places)
         proxy.cut_often(chance.randrange(1 << 30), chance.choice((0.02, 0.1, 0.3)))
         _expect(outcome, places, engine.wait(PATIENCE), COMPLETED)
+    proxy.spare()
     outcome.reached = proxy.cuts
     if not proxy.cuts:
         outcome.violations.append("no commit was cut")

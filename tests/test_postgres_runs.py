@@ -46,6 +46,11 @@ def damage(server: PostgresServer, folder: RunFolder, kind: str) -> None:
         assert connection.execute(query.encode(), (folder.id, kind)).rowcount == 1
 
 
+def journals(server: PostgresServer) -> set[str]:
+    with closing(server.connect()) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM megaagent.run")}
+
+
 async def test_a_run_its_forks_there_and_back_and_its_export(tmp_path: Path, postgres: PostgresServer):
     parent = await played(tmp_path, postgres.address)
     assert parent.completed
@@ -72,6 +77,17 @@ async def test_a_run_its_forks_there_and_back_and_its_export(tmp_path: Path, pos
         archive.extractall(tmp_path / "elsewhere", filter="data")
     assert records_of(tmp_path / "elsewhere" / parent.run) == past
     assert replay(RunFolder(tmp_path / "elsewhere" / parent.run)).problems == ()
+
+
+async def test_a_fork_that_cannot_begin_leaves_nothing_in_the_database(tmp_path: Path, postgres: PostgresServer):
+    parent = await played(tmp_path, postgres.address)
+    before = journals(postgres)
+    with pytest.raises(ConfigurationError, match="are used already"):
+        await forked(parent.folder, len(records_of(parent.folder)) - 1, models(SAME), changes={"budget.tokens": 5})
+    with pytest.raises(RunError, match="there is no fact"):
+        await forked(parent.folder, 100_000, models(SAME))
+    assert journals(postgres) == before
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [parent.run]
 
 
 async def test_a_damaged_run_is_saved_beside_it_and_goes_on(tmp_path: Path, postgres: PostgresServer):

@@ -35,7 +35,8 @@ from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import BOSS, ENGINE, Fact
 from megaagent.folder import RunFolder, forget_runs, new_folder, runs_folder
 from megaagent.journal import JournalWriter, create_journal, open_journal
-from megaagent.journal.homes import kept_still, move, settle
+from megaagent.journal.contract import TakenError
+from megaagent.journal.homes import forget, kept_still, move, settle
 from megaagent.models.contract import Model
 from megaagent.organization.snapshots import Keeper
 from megaagent.organization.state import State
@@ -271,11 +272,13 @@ def _followed(folder: RunFolder, settings: Settings, since: int) -> Follower | N
 
 @contextmanager
 def nothing_left_behind(folder: RunFolder) -> Generator[None]:
-    """A run that could not begin leaves no folder, nor an empty folder of runs."""
+    """A run that could not begin leaves no folder, no journal elsewhere, nor an empty folder of runs."""
     try:
         with no_beginning():
             yield
-    except BaseException:
+    except BaseException as error:
+        if not isinstance(error, TakenError):
+            forget(folder.journal)
         shutil.rmtree(folder.path, ignore_errors=True)
         forget_runs(folder.path.parent)
         raise

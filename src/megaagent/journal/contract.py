@@ -23,6 +23,10 @@ class DiskError(RunError):
         return self.text
 
 
+class TakenError(RunError):
+    """There is another journal of that name already, which is not touched."""
+
+
 class Verification(Struct, frozen=True):
     """What walking a journal found.
 

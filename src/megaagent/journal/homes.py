@@ -117,6 +117,23 @@ def move(path: Path, address: str | None) -> None:
         found.replace(path)
 
 
+def forget(path: Path) -> None:
+    """Delete a journal of a run that could not begin, as far as it is there and can be reached.
+
+    A file goes with its folder.
+    """
+    try:
+        place = _place(path)
+        if place is not None:
+            from megaagent.journal.postgres.server import Server
+            from megaagent.journal.postgres.store import forget as forget_there
+
+            with closing(Server(place, writes=True)) as server:
+                forget_there(server)
+    except (RunError, ConfigurationError):
+        pass
+
+
 def create_journal(path: Path, clock: Clock, *, durability: Durability = "full", inline: bool = False) -> JournalWriter:
     """A new journal where the file says; never over one that is there. Arguments as for `SQLiteJournal.create`.
 

@@ -19,7 +19,7 @@ from megaagent.journal import schema
 from megaagent.journal.blobs import packed
 from megaagent.journal.bodies import digest_of
 from megaagent.journal.codec import Codec
-from megaagent.journal.contract import DiskError
+from megaagent.journal.contract import DiskError, TakenError
 from megaagent.journal.drafts import SNAPSHOTS, Draft, Outcome, Snapshot
 from megaagent.journal.postgres.lease import LEASE, Holder, refuse_if_held
 from megaagent.journal.postgres.server import ANSWERING, Connection, Place, Server
@@ -243,7 +243,7 @@ class PostgresLedger:
                 (place.name, schema.START, holder, LEASE),
             ).fetchone()
         except psycopg.errors.UniqueViolation as error:
-            raise RunError(f"there is a journal {place} already") from error
+            raise TakenError(f"there is a journal {place} already") from error
         assert row is not None
         return row[0], 1, 0, schema.START
 

@@ -9,6 +9,7 @@ import psycopg
 
 from megaagent.errors import RunError
 from megaagent.journal import schema
+from megaagent.journal.contract import TakenError
 from megaagent.journal.postgres.ledger import insert, keep, plain
 from megaagent.journal.postgres.server import Connection, Place, Server
 from megaagent.journal.postgres.tables import migrate, version_of
@@ -30,6 +31,15 @@ def run_of(connection: Connection, place: Place) -> int:
     if row is None:
         raise RunError(f"there is no journal {place}")
     return row[0]
+
+
+def forget(server: Server) -> None:
+    """Delete a journal, if it is there."""
+    with server.told():
+        connection = server.connection()
+        if version_of(connection, server.place):
+            connection.execute("DELETE FROM megaagent.run WHERE name = %s", (server.place.name,))
+        connection.commit()
 
 
 class PostgresStore:
@@ -116,7 +126,7 @@ class PostgresTarget:
                     (place.name, schema.START),
                 ).fetchone()
             if row is None:
-                raise RunError(f"there is a journal {place} already")
+                raise TakenError(f"there is a journal {place} already")
             self._run: int = row[0]
         except BaseException:
             self._server.close()
