@@ -38,6 +38,7 @@ class Adapters(dict[str, Model]):
     Attributes:
         secrets: what the environment holds that no fact may tell.
         network: as the settings say, with no more connections than this process may open.
+        source: of vectors for recall.
     """
 
     def __init__(self, names: Iterable[str], settings: Settings, secrets: Secrets):
@@ -49,6 +50,7 @@ class Adapters(dict[str, Model]):
         elsewhere = settings.runtime.kind != "local"
         self.gates = {name: Gate(settings.gate if elsewhere or name.startswith("sim:") else bounded) for name in names}
         self.breakers: dict[str, Breaker] = {}
+        self.source: Source | None = None
 
     def another(self, settings: Settings, environ: Mapping[str, str]) -> Adapters:
         """The same models behind the same gates for one run of several; closing these closes nothing.
@@ -57,6 +59,7 @@ class Adapters(dict[str, Model]):
         """
         one = Adapters(self, settings, self.secrets)
         one.gates = self.gates
+        one.source = embedding_of(settings, environ)
         one.update({name: _Lasting(model) for name, model in self.items()})
         endpoints = {name: endpoint_of(name, environ=environ, base_url=_url(name, settings)) for name in self}
         breakers = {endpoint: Breaker(endpoint, settings.breaker) for endpoint in endpoints.values()}
@@ -103,6 +106,7 @@ def open_models(settings: Settings, environ: Mapping[str, str], given: Mapping[s
     secrets = Secrets.of(environ)
     _check_secrets(settings, secrets)
     adapters = Adapters(all_names(settings), settings, secrets)
+    adapters.source = embedding_of(settings, environ)
     breakers: dict[str, Breaker] = {}
     for name, gate in adapters.gates.items():
         url = _url(name, settings)

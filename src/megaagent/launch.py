@@ -20,7 +20,6 @@ from megaagent.choice import (
     Adapters,
     bulk_of,
     check_price,
-    embedding_of,
     is_simulated,
     open_models,
     voice_of,
@@ -92,7 +91,6 @@ async def start(
     models = open_models(settings, environ, models or {})
     check_price(settings)
     bulk_of(models, settings)
-    embedding_of(settings, environ)
     check_telemetry(settings.telemetry)
     Prompts(Path(settings.prompts) if settings.prompts else None)
     kept = runs_folder(Path(runs) if runs else None, environ)
@@ -159,7 +157,6 @@ async def resume(
     chosen = find_scenario(past.began.scenario) if past.began.scenario else None
     opened = open_models(settings, environ, models or {})
     bulk_of(opened, settings)
-    embedding_of(settings, environ)
     async with AsyncExitStack() as stack:
         outfit = await stack.enter_async_context(equipped(settings, tools, environ, opened.secrets, pins_in(folder)))
         journal = open_journal(folder.journal, clock, durability=settings.durability)
@@ -219,9 +216,8 @@ async def enter(
     stack.enter_context(rarely_collecting())
     disk = Disk()
     journal.wait_for_disk(partial(disk.tell, "journal"))
-    source = embedding_of(settings, environ)
-    if source is not None:
-        stack.push_async_callback(source.embedder.close)
+    if models.source is not None:
+        stack.push_async_callback(models.source.embedder.close)
     parts = Parts(
         run,
         settings,
@@ -238,7 +234,7 @@ async def enter(
         fallbacks=tuple(voice_of(name, settings) for name in settings.model.fallbacks),
         state=state,
         bulk=bulk_of(models, settings),
-        source=source,
+        source=models.source,
     )
     organization, questions, approvals = assemble(parts)
     keeper = Keeper(organization.state, journal, journal.reader())
