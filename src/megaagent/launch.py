@@ -117,7 +117,9 @@ async def start(
                 source=str(source) if source else None,
             )
             await journal.append([*facts, *outfit.pins])
-        yield await enter(stack, folder, folder.id, journal, workspace, settings, models, placed, outfit, chosen, clock)
+        yield await enter(
+            stack, folder, folder.id, journal, workspace, settings, models, placed, outfit, chosen, clock, environ
+        )
 
 
 @asynccontextmanager
@@ -176,7 +178,7 @@ async def resume(
         await journal.append(facts, contents(workspace, found))
         folder.report.unlink(missing_ok=True)  # it told of an ending that is none any more
         yield await enter(
-            stack, folder, run, journal, workspace, settings, opened, placed, outfit, chosen, clock, past.state
+            stack, folder, run, journal, workspace, settings, opened, placed, outfit, chosen, clock, environ, past.state
         )
 
 
@@ -206,6 +208,7 @@ async def enter(
     outfit: Equipment,
     scenario: Scenario | None,
     clock: Clock,
+    environ: Mapping[str, str],
     state: State | None = None,
 ) -> Run:
     """Join the parts to a run that lives until the stack is left.
