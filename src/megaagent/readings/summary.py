@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from megaagent import events as ev
 from megaagent.control import Request, ask
-from megaagent.errors import RunError
+from megaagent.errors import ConfigurationError, RunError
 from megaagent.folder import RunFolder
 from megaagent.journal import open_reader
 
@@ -54,7 +54,7 @@ class Summary:
                 began = reader.record(1) if not self.goal else None
                 if began is not None and isinstance(began.event, ev.RunStarted):
                     self.goal = began.event.goal[:GOAL]
-        except RunError as error:
+        except (RunError, ConfigurationError) as error:  # of the latter kind: an extra is not installed
             self.problem = str(error)
 
     def _take_in(self, record: ev.Record) -> None:

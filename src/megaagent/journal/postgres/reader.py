@@ -128,7 +128,7 @@ class PostgresReader:
             WHERE recall.words @@ (%s::tsquery && asked.words) AND recall.run = %s
             AND (record.kind = ANY(%s) OR record.agent = %s)
             ORDER BY ts_rank(recall.words, asked.words, 1) DESC, record.position DESC LIMIT %s""",
-            [match, f"'{tag(self._run)}'", self._run, list(SHARED), agent or "", limit],
+            [match, f"'{tag(self._run)}'", self._run, list(SHARED), agent if agent and _storable(agent) else "", limit],
         )
         records = [record for (position,) in hits if (record := self.record(position)) is not None]
         return [(record, passage(searchable(record.event), words)) for record in records]
@@ -156,7 +156,15 @@ class PostgresReader:
         return data
 
     def _all(self, query: str, values: Sequence[Any]) -> list[Any]:
+        if any(isinstance(value, str) and not _storable(value) for value in values):
+            return []  # no row has such a text
+
         def ask(connection: Connection) -> list[Any]:
             return connection.execute(query.encode(), values).fetchall()
 
         return self._server.patiently(ask, self._patience)
+
+
+def _storable(text: str) -> bool:
+    """Whether a column can hold a text."""
+    return "\0" not in text and not any("\ud800" <= sign <= "\udfff" for sign in text)
