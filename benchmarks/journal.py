@@ -55,6 +55,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--agents", type=int, default=10_000, help="of the run that is opened (default 10,000)")
     parser.add_argument("--facts", type=int, default=50, help="of each of them (default 50)")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--postgres", action="store_true", help="only the rate, in SQLite and in PostgreSQL")
     parser.add_argument("--opened", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.opened:
@@ -62,6 +63,12 @@ def main(arguments: list[str]) -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="megaagent-journal-") as place:
         folder = Path(place)
+        if given.postgres:
+            from benchmarks.journal_homes import compare
+
+            figures = compare(folder, list(_work(given.events)), given.repeats)
+            print(json.dumps({"benchmark": "journal"} | {name: round(value, 3) for name, value in figures.items()}))
+            return 0
         rounds = [asyncio.run(rate(folder, given.events)) for _ in range(given.repeats)]
         figures = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
         figures |= asyncio.run(growth(folder))

@@ -173,7 +173,7 @@ def reason_of(error: OSError | pygit2.GitError, place: str = RUN) -> str | None:
 def pause_that_was(state: State, reason: str) -> list[Fact]:
     """The facts of a pause that could not be recorded while it lasted; a pause that stands besides stands on."""
     run = state.run
-    after: ev.AnyEvent = ev.RunUnpaused("it can be written again")
+    after: ev.AnyEvent = ev.RunUnpaused("writes are taken again")
     if run.paused is not None:
         after = ev.RunPaused(run.paused, "person" if run.held else "engine")
     return [Fact(ENGINE, 0, ev.RunPaused(reason)), Fact(ENGINE, 0, after)]

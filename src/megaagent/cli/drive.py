@@ -116,7 +116,7 @@ def _tell_of_spans(sent: Sent) -> None:
 
 
 def _tell_of_disk(view: View, reason: str | None) -> None:
-    view.notice(f"paused: {reason}; tried again until it can be written" if reason else "it can be written again")
+    view.notice(f"paused: {reason}; tried again until it can be written" if reason else "writes are taken again")
 
 
 class Arrivals:
