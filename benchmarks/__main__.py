@@ -15,6 +15,7 @@ BENCHMARKS = {
     "journal": "benchmarks.journal",
     "mail": "benchmarks.mail",
     "programs": "benchmarks.programs",
+    "ray": "benchmarks.ray",
     "step": "benchmarks.step",
     "workspace": "benchmarks.workspace",
 }

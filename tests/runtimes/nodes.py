@@ -1,7 +1,7 @@
 """A Ray cluster of several nodes on this machine, in a process of its own: `python nodes.py FOLDER`.
 
 Reads one order a line as JSON from its standard input and answers each with a line: {"add": NAME, "cpus": 1,
-"resources": {}, "environ": {}}, {"kill": NAME}, {"drain": NAME, "seconds": 30}, {"lose_head": true},
+"resources": {}, "environ": {}}, {"kill": NAME}, {"drain": NAME, "seconds": 30}, {"lose_head": true}, {"asked": true},
 {"pretend": {"ray": VERSION}}. When its input
 ends, everything ends.
 """
@@ -65,6 +65,10 @@ def obey(cluster: Cluster, nodes: dict[str, Any], order: dict[str, Any], usual: 
     if "lose_head" in order:
         cluster.head_node.kill_gcs_server(check_alive=False)
         return {}
+    if "asked" in order:
+        client = GcsClient(address=cluster.address)
+        told = client.internal_kv_get(b"autoscaler_resource_request", None, None)
+        return {"asked": json.loads(told) if told else []}
     if "pretend" in order:
         client = GcsClient(address=cluster.address)
         told = json.loads(client.internal_kv_get(KEY, b"cluster", None))

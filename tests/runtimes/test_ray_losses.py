@@ -110,11 +110,14 @@ async def test_a_node_is_added_and_killed_under_load(cluster: Nodes):
 async def test_programs_of_a_killed_node(cluster: Nodes):
     await asyncio.to_thread(cluster.add, "third", cpus=1, resources={"special": 2})
     async with a_world(cluster.environ, cluster.ray(**{"runtime.programs_on": "special"})) as world:
-        unheard = await started(world, *python("import time; time.sleep(2); print('done'); open('made', 'w')"))
+        unheard = await started(world, *python("import time; time.sleep(5); print('done'); open('made', 'w')"))
         reading = asyncio.create_task(unheard.read(3600, 3600))
         heard = await started(world, *python("print('ready'); input()"), stdin=None)
         assert await heard.read(0.05, 20) == ("ready\n", True)
         waiting = asyncio.create_task(started(world, *python("print('third')")))  # both places are taken
+        async with asyncio.timeout(PATIENCE):  # so a cluster that can grow is asked to
+            while len((await asyncio.to_thread(cluster.say, asked=True))["asked"]) != 3:
+                await asyncio.sleep(0.1)
         await asyncio.to_thread(cluster.add, "fourth", cpus=1, resources={"special": 2})
         await asyncio.to_thread(cluster.say, kill="third")
         # What nobody had heard is done again, to the same end.

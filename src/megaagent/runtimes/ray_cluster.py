@@ -200,6 +200,13 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, kinds) and "creation task" not in str(error)  # that one never began: it cannot
 
 
+def want(resource: str | None, count: int) -> None:
+    """Ask an autoscaler, where there is one, for room for so many programs in all; 0 takes it back."""
+    bundles = [{resource or "CPU": 1}] * count
+    with suppress(Exception):  # a cluster that cannot grow is no failure
+        import_module("ray.autoscaler.sdk").request_resources(bundles=bundles)
+
+
 def end(ray: Any, actor: Any) -> None:
     """Kill an actor; that it is gone already is well."""
     with suppress(Exception):

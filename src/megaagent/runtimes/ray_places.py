@@ -12,7 +12,7 @@ from uuid import uuid4
 import msgspec
 
 from megaagent.runtimes.ray_callers import reason
-from megaagent.runtimes.ray_cluster import NAMESPACE, Node, end, is_lost, on_node
+from megaagent.runtimes.ray_cluster import NAMESPACE, Node, end, is_lost, on_node, want
 from megaagent.runtimes.ray_wire import Act, Begin, Failure, Hello, Order, Reply, encode
 from megaagent.runtimes.ray_workers import HELD, Place, lost
 from megaagent.sandboxes.contract import Level
@@ -21,6 +21,7 @@ from megaagent.workspace import Workspace
 _REPLY: Final = msgspec.msgpack.Decoder(Reply)
 _HELLO: Final = msgspec.msgpack.Decoder(Hello)
 OPENING: Final = 60.0  # seconds after which a place that was not made is given up; another job may have taken its core
+MOST: Final = 1000  # places that an autoscaler is asked for, unless the settings say how many
 _ENTRY: Final = 100  # bytes that a name in a list of files is reckoned with
 
 Tell = Callable[[int, Reply], None]
@@ -104,6 +105,7 @@ class Places:
         self._tasks: set[asyncio.Task[None]] = set()
         self._nodes: list[Node] = []
         self._taken = Counter[str]()  # by node: places made since its free cores were counted
+        self._asked = 0  # of an autoscaler
         self._required = order.level
         self.problems: dict[str, str] = {}  # by node: why no programs run there
 
@@ -156,6 +158,7 @@ class Places:
             if seat.program is None and not stays:
                 self._run(self._leave(seat))
         self._grow()
+        self._ask_for_more()
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -195,6 +198,15 @@ class Places:
 
     def _nobody(self) -> bool:
         return not any(self._fits(node) for node in self._nodes)
+
+    def _ask_for_more(self) -> None:
+        """Let an autoscaler know of the programs that found no room, for as long as there are some."""
+        runtime = self._order.runtime
+        live = sum(seat.program is not None for seat in self._seats)
+        wanted = min(live + len(self._waiting), runtime.places or MOST) if self._waiting else 0
+        if wanted or self._asked:
+            self._asked = wanted
+            self._run(asyncio.to_thread(want, runtime.programs_on, wanted))
 
     async def _open(self, node: Node) -> None:
         self._opening[node.id] = self._opening.get(node.id, 0) + 1
