@@ -102,7 +102,7 @@ async def fork(
                 [Fact(ENGINE, 0, forked), *new_caps(changes), *outfit.pins, *_said(say, journal.epoch)]
             )
         yield await enter(
-            stack, new, new.id, journal, workspace, settings, opened, placed, outfit, chosen, clock, environ, past.state
+            stack, new, new.id, journal, workspace, settings, opened, placed, outfit, chosen, clock, past.state
         )
 
 

@@ -117,9 +117,7 @@ async def start(
                 source=str(source) if source else None,
             )
             await journal.append([*facts, *outfit.pins])
-        yield await enter(
-            stack, folder, folder.id, journal, workspace, settings, models, placed, outfit, chosen, clock, environ
-        )
+        yield await enter(stack, folder, folder.id, journal, workspace, settings, models, placed, outfit, chosen, clock)
 
 
 @asynccontextmanager
@@ -178,7 +176,7 @@ async def resume(
         await journal.append(facts, contents(workspace, found))
         folder.report.unlink(missing_ok=True)  # it told of an ending that is none any more
         yield await enter(
-            stack, folder, run, journal, workspace, settings, opened, placed, outfit, chosen, clock, environ, past.state
+            stack, folder, run, journal, workspace, settings, opened, placed, outfit, chosen, clock, past.state
         )
 
 
@@ -208,7 +206,6 @@ async def enter(
     outfit: Equipment,
     scenario: Scenario | None,
     clock: Clock,
-    environ: Mapping[str, str],
     state: State | None = None,
 ) -> Run:
     """Join the parts to a run that lives until the stack is left.

@@ -176,6 +176,13 @@ def test_pass_at_k_is_the_unbiased_estimator() -> None:
     assert summary.score == pytest.approx(0.3)
 
 
+def test_few_items_that_are_right_in_part_have_wide_intervals() -> None:
+    assert interval([0.75]) == pytest.approx(wilson(0.75, 1))  # type: ignore[arg-type]
+    low, high = interval([0.75])
+    assert low < 0.3 and high > 0.95
+    assert interval([0.5] * 20) == (0.5, 0.5)
+
+
 def test_intervals() -> None:
     low, high = wilson(8, 10)
     assert (low, high) == (pytest.approx(0.4901, abs=1e-4), pytest.approx(0.9433, abs=1e-4))

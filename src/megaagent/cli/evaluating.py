@@ -148,8 +148,7 @@ def _table(outcome: Outcome) -> Iterator[str]:
     for line in lines_of(outcome.rows):
         for k, share in line.pass_at.items():
             yield f"{line.arm}: pass@{k} {share:.1%}"
-        for part, (passed, total) in line.parts.items():
-            yield f"{line.arm}: {part}: {passed:,} of {total:,} ({passed / total if total else 0:.1%})"
+    yield from _parts(lines_of(outcome.rows))
     yield ""
     yield f"{'ARM':<15}{'STAGE':<10}{'CALLS':>8}{'TOKENS':>12}{'SHARE':>8}{'MONEY':>11}{'TIME':>11}"
     yield from map(_stage, stages_of(outcome.rows))
@@ -161,6 +160,13 @@ def _table(outcome: Outcome) -> Iterator[str]:
         yield f"not done: {clean(failed)[:300]}"
     if outcome.failed:
         yield f"{plural(len(outcome.failed), 'run is', 'runs are')} tried again by the same command"
+
+
+def _parts(lines: Sequence[Line]) -> Iterator[str]:
+    """The points beside the score, those of all arms together."""
+    for part in dict.fromkeys(part for line in lines for part in line.parts):
+        counts = [(line.arm, line.parts[part]) for line in lines if part in line.parts]
+        yield f"{part}: " + ", ".join(f"{arm} {passed:,} of {total:,}" for arm, (passed, total) in counts)
 
 
 def _line(line: Line) -> str:

@@ -8,6 +8,7 @@ from random import Random
 
 _Z = 1.959963984540054  # of the standard normal distribution, for 95 %
 _RESAMPLED = 2_000
+_FEW = 10  # items
 
 
 def pass_at_k(samples: int, right: int, k: int) -> float:
@@ -23,7 +24,7 @@ def pass_at_k(samples: int, right: int, k: int) -> float:
     return 1.0 - math.prod(1.0 - k / number for number in range(samples - right + 1, samples + 1))
 
 
-def wilson(right: int, total: int) -> tuple[float, float]:
+def wilson(right: float, total: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson 1927), which holds also for few items and for shares near 0 and 1."""
     if total == 0:
         return 0.0, 1.0
@@ -43,7 +44,11 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
 
 
 def interval(shares: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of a mean of items: Wilson's when each is right or wrong, otherwise by bootstrap."""
-    if all(share in (0.0, 1.0) for share in shares):
-        return wilson(round(sum(shares)), len(shares))
+    """The 95 % interval of a mean of items: Wilson's when each is right or wrong, otherwise by bootstrap.
+
+    Of few items a bootstrap sees too little (of one nothing at all). Wilson's is wide enough for them, since no share
+    of 0 to 1 with that mean varies more than right and wrong do.
+    """
+    if len(shares) < _FEW or all(share in (0.0, 1.0) for share in shares):
+        return wilson(math.fsum(shares), len(shares))
     return bootstrap(shares)
