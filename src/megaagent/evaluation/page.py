@@ -65,8 +65,8 @@ def _page(plan: Plan, rows: Sequence[Row]) -> Iterator[str]:
     theirs = [] if plan.simulated else [("other", cells) for cells in _of_paper(plan)]
     yield from _table(_heads(plan), [*ours, *theirs], left=2)
     yield (
-        '<p class="note">Below each score its 95 % interval (Wilson where items are right or wrong or few, else bootstrap). '
-        "Tokens, money, time, agents and steps are means of one run.</p>"
+        '<p class="note">Below each score its 95 % interval (Wilson where items are right or wrong or few, else '
+        "bootstrap). Tokens, money, time, agents and steps are means of one run.</p>"
     )
     yield from _whose(plan)
     yield from _parts(lines)
