@@ -57,6 +57,11 @@ def test_a_run_over_the_messages_api(tmp_path: Path):
     assert replay(RunFolder(result.folder)).problems == ()
     assert len(server.bill) == len(answers) >= 10
     # every thought came back with its answer, and none was refused
-    assert all("signature" in answer.echo and answer.repairs == () for answer in answers)
+    assert all("signature" in answer.echo for answer in answers if not answer.call.endswith("/verify"))
+    assert all(answer.repairs == () for answer in answers)
+    # the verdict was bound to its schema, since a model that thinks cannot be made to call
+    [verdict] = [answer for answer in answers if answer.call.endswith("/verify")]
+    assert [call.name for call in verdict.calls] == ["verdict"]
+    assert [call.usage.prompt for call in server.bill if call.bound] == [verdict.usage.prompt]
     assert sum(answer.usage.cached for answer in answers) > sum(answer.usage.prompt for answer in answers) / 2
     assert all(answer.usage.written for answer in answers)

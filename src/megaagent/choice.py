@@ -122,6 +122,7 @@ def open_models(settings: Settings, environ: Mapping[str, str], given: Mapping[s
                 seed=settings.simulation.seed,
                 speed=speed,
                 network=adapters.network,
+                cache=settings.model.cache,
             )
         except ConfigurationError as error:
             raise ConfigurationError(f"{_named_by(name, settings)} {error}") from error
@@ -245,7 +246,7 @@ def check_price(settings: Settings) -> None:
         )
     voices = [*voices_of(settings).values(), *(voice_of(name, settings) for name in settings.model.fallbacks)]
     least = FIRST_PROMPT + max(voice.max_output for voice in voices)
-    dearest = max(cost_of(worst_case(FIRST_PROMPT, v.max_output), v.name, v.price) or 0.0 for v in voices)
+    dearest = max(cost_of(worst_case(FIRST_PROMPT, v.max_output, hour=v.hour), v.name, v.price) or 0.0 for v in voices)
     room = 1.0 - settings.budget.reserve
     if settings.budget.tokens is not None and settings.budget.tokens * room < least:
         raise ConfigurationError(
@@ -285,7 +286,8 @@ def voice_of(name: str, settings: Settings) -> Voice:
 def _voice(tier: TierSettings, settings: Settings) -> Voice:
     name = tier.name or ""
     most = tier.output or settings.limits.output
-    return Voice(name, name, price_of(name, settings), most, tier.temperature, tier.effort)
+    hour = name.startswith("anthropic:") and settings.model.cache == "1h"
+    return Voice(name, name, price_of(name, settings), most, tier.temperature, tier.effort, hour)
 
 
 def shares_address(name: str, settings: Settings) -> bool:

@@ -96,6 +96,7 @@ class Usage(Struct, frozen=True):
         cached: of `prompt`, read from the provider's prompt cache.
         reasoning: of `completion`, thought and not said.
         written: of `prompt`, written to the prompt cache, for which some providers ask more.
+        hour: of `written`, to be kept for an hour, for which they ask more again.
     """
 
     prompt: int = 0
@@ -103,6 +104,7 @@ class Usage(Struct, frozen=True):
     cached: int = 0
     reasoning: int = 0
     written: int = 0
+    hour: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -111,6 +113,7 @@ class Usage(Struct, frozen=True):
             self.cached + other.cached,
             self.reasoning + other.reasoning,
             self.written + other.written,
+            self.hour + other.hour,
         )
 
 

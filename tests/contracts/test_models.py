@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import msgspec
 import pytest
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -15,11 +16,14 @@ from megaagent.models.anthropic import AnthropicModel
 from megaagent.models.batches import Batches, Progress, batches_of
 from megaagent.models.contract import ChatMessage, Model, ModelRequest, ModelResponse, ToolSpec
 from megaagent.models.foreign import ForeignModel
+from megaagent.models.network import CacheTime
 from megaagent.models.openai import OpenAIModel
-from megaagent.models.script import Part, Playing, Script, raw, read_file, say, talk, text, wait, write_file
+from megaagent.models.quirks import Quirks
+from megaagent.models.script import Part, Playing, Script, call, raw, read_file, say, talk, text, wait, write_file
 from megaagent.models.served_batches import BatchPace
 from megaagent.models.server import SimServer
 from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
+from megaagent.organization.verification import VERDICT
 
 TOOLS = tuple(
     ToolSpec(name, f"the tool {name}", {"type": "object", "properties": {}})
@@ -65,7 +69,7 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
         elif request.param.startswith("anthropic"):
             models.append(AnthropicModel(server.root, "sesame", stream=stream))
         else:
-            models.append(OpenAIModel(server.url, "sesame", stream=stream))
+            models.append(OpenAIModel(server.url, "sesame", stream=stream, quirks=Quirks(schema=True)))
         return models[-1]
 
     yield put
@@ -236,3 +240,27 @@ async def test_what_an_engine_that_died_had_in_a_batch_is_fetched_by_another(ope
     assert [call.name for call in answer.calls] == ["write_file", "read_file", "talk"]
     assert await batches.find("run-8") in (name, None)
     assert (await batches.look("batch_999")).position == "unknown"
+
+
+@pytest.mark.parametrize("ttl", ["5m", "1h"])
+async def test_anthropics_cache_is_told_how_long_and_tells_what_it_kept_for_an_hour(ttl: CacheTime):
+    model = SimulatedModel(SCRIPT, latency=AT_ONCE)
+    async with SimServer({"play": model}) as server:
+        adapter = AnthropicModel(server.root, ttl=ttl)
+        usage = (await adapter.complete(conversation("builder"))).usage
+        await adapter.close()
+    assert usage.written > 0
+    assert usage.hour == (usage.written if ttl == "1h" else 0)
+
+
+async def test_a_tool_that_must_be_called_is_called(opened: Open):
+    def judge(me: Part) -> Playing:
+        yield call("verdict", confirmed=True, gaps=["none"], remarks="")
+        return None
+
+    model = await opened(SimulatedModel(Script({"judge": judge}), latency=AT_ONCE))
+    asked = msgspec.structs.replace(conversation("judge"), tools=(VERDICT,), must_call=VERDICT.name)
+    answer = await model.complete(asked)
+    assert [(each.name, json.loads(each.arguments)) for each in answer.calls] == [
+        ("verdict", {"confirmed": True, "gaps": ["none"], "remarks": ""})
+    ]

@@ -26,6 +26,7 @@ from megaagent.models.faults import Secrets
 from megaagent.models.limits import Allowance, Limits
 from megaagent.models.messages import MessagesEncoder
 from megaagent.models.network import NetworkSettings
+from megaagent.models.prices import Price, cost_of, worst_case
 from megaagent.models.served_rules import Body, check
 from megaagent.models.server import SimServer
 from megaagent.models.sse import EventStream
@@ -106,6 +107,58 @@ def test_a_temperature_and_a_forced_tool_are_sent_only_where_they_are_taken():
     new = body_of(ask(USER, model=BOUND, temperature=0.5, must_call="say"))
     for body in (thinking, new):
         assert "temperature" not in body and "tool_choice" not in body
+
+
+def test_a_sole_tool_is_asked_for_as_an_answer_of_its_schema_where_the_model_can():
+    one = {"must_call": "say"}
+    for model, bound in ((BOUND, True), ("claude-sonnet-4-5", True), ("claude-opus-4-1", False), ("other", False)):
+        request = msgspec.structs.replace(ask(USER, model=model, **one), tools=TOOLS[1:])
+        body = body_of(request)
+        assert ("output_config" in body, "tools" in body) == (bound, not bound)
+        if bound:
+            told = body["output_config"]["format"]
+            assert told["type"] == "json_schema"
+            assert told["schema"]["additionalProperties"] is False
+    thinking = body_of(msgspec.structs.replace(ask(USER, effort="high", **one), tools=TOOLS[1:]))
+    assert set(thinking["output_config"]) == {"effort", "format"}
+
+
+async def test_a_server_that_takes_no_schema_is_asked_for_a_call():
+    bodies: list[dict[str, Any]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        bodies.append(await request.json())
+        if "format" in bodies[-1].get("output_config", {}):
+            error = {"type": "invalid_request_error", "message": "output_config.format: Extra inputs are not permitted"}
+            return web.json_response({"type": "error", "error": error}, status=400)
+        call = {"type": "tool_use", "id": "c1", "name": "say", "input": {"text": "hi"}}
+        usage = {"input_tokens": 1, "output_tokens": 1}
+        message = {"type": "message", "role": "assistant", "model": "m", "content": [call], "stop_reason": "tool_use"}
+        return web.json_response({**message, "usage": usage})
+
+    app = web.Application()
+    app.router.add_post("/v1/messages", answer)
+    async with TestServer(app, host="127.0.0.1") as server:
+        model = AnthropicModel(str(server.make_url("/")), KEY)
+        request = msgspec.structs.replace(ask(USER, effort="high", must_call="say"), tools=TOOLS[1:])
+        for _ in range(2):
+            assert [call.name for call in (await model.complete(request)).calls] == ["say"]
+        await model.close()
+    assert len(bodies) == 3
+    assert bodies[-1]["output_config"] == {"effort": "high"}
+
+
+async def test_a_cache_of_an_hour_is_asked_for_counted_and_priced():
+    one = json.loads(MessagesEncoder(stream=False, ttl="1h").encode(ask(USER))[0])
+    assert {json.dumps(block["cache_control"]) for block in one["system"]} == {'{"type": "ephemeral", "ttl": "1h"}'}
+    written = Usage(1000, 10, 200, 0, 700, 400)
+    price = Price(5.0, 25.0, 0.5, 6.25, 10.0)
+    assert price.cost(written) == pytest.approx((100 * 5 + 200 * 0.5 + 300 * 6.25 + 400 * 10 + 10 * 25) / 1e6)
+    for model in ("claude-opus-4-5", "claude-sonnet-4-5"):  # a flat price, and one by length
+        hour, minutes = (
+            cost_of(worst_case(100_000, 0, hour=each), f"anthropic:{model}") or 0.0 for each in (True, False)
+        )
+        assert hour / minutes == pytest.approx(2 / 1.25)
 
 
 def test_later_models_are_taken_to_be_like_the_newest():

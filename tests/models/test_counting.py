@@ -67,7 +67,7 @@ def test_an_unknown_price_is_none_until_one_is_given(model: str):
     assert cost_of(usage, model, parse_price("2:8:0.5")) == pytest.approx(1.0 + 0.25 + 8.0)
 
 
-@pytest.mark.parametrize("text", ["", "2", "2:8:1:1:1", "a:b", "-1:2", "2:inf", "nan:1"])
+@pytest.mark.parametrize("text", ["", "2", "2:8:1:1:1:1", "a:b", "-1:2", "2:inf", "nan:1"])
 def test_a_price_that_is_none(text: str):
     with pytest.raises(ConfigurationError, match="IN:OUT"):
         parse_price(text)

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -108,7 +109,7 @@ def test_reasoning_goes_back_where_it_is_wanted():
 
 
 def test_a_call_that_must_be_made_is_asked_for():
-    assert body("openai", must_call="say")["tool_choice"] == "required"
+    assert body("deepseek", must_call="say")["tool_choice"] == "required"
     two = ModelRequest("m", (USER,), (TOOL, LOOK), must_call="say")
     sent = json.loads(RequestEncoder(Quirks(), stream=False).encode(two))
     assert sent["tool_choice"] == {"type": "function", "function": {"name": "say"}}
@@ -265,3 +266,81 @@ async def test_a_model_without_tools_is_told_in_one_line(serve: Serve, words: st
     await model.close()
     assert caught.value.fault == "not_found"
     assert "this model takes no tools" in caught.value.detail
+
+
+# -- answers that are bound to a schema -------------------------------------------------------------------------------
+
+VERDICT = ToolSpec(
+    "verdict",
+    "says so",
+    {
+        "type": "object",
+        "properties": {"confirmed": {"type": "boolean"}, "gaps": {"type": "array"}},
+        "required": ["confirmed"],
+    },
+)
+ASKED = ModelRequest("m", (USER,), (VERDICT,), must_call="verdict")
+BOUND = Quirks(schema=True)
+
+
+def test_the_only_tool_that_must_be_called_is_asked_for_as_an_answer_of_its_schema():
+    sent = json.loads(RequestEncoder(BOUND, stream=False).encode(ASKED))
+    assert "tools" not in sent and "tool_choice" not in sent
+    told = sent["response_format"]["json_schema"]
+    assert (sent["response_format"]["type"], told["name"], told["strict"]) == ("json_schema", "verdict", True)
+    assert told["schema"]["additionalProperties"] is False
+    assert told["schema"]["required"] == ["confirmed", "gaps"]
+    assert VERDICT.parameters["required"] == ["confirmed"]  # the tool itself is as it was
+    two = msgspec.structs.replace(ASKED, tools=(VERDICT, LOOK))
+    assert "response_format" not in json.loads(RequestEncoder(BOUND, stream=False).encode(two))
+
+
+async def test_what_comes_is_a_call_for_everybody_above(serve: Serve):
+    model = OpenAIModel(await serve(lambda body: says({"content": ' {"confirmed": true, "gaps": []} '})), quirks=BOUND)
+    answer = await model.complete(ASKED)
+    await model.close()
+    assert [(call.name, json.loads(call.arguments)) for call in answer.calls] == [
+        ("verdict", {"confirmed": True, "gaps": []})
+    ]
+    assert (answer.text, answer.finish) == ("", "tool_calls")
+
+
+@pytest.mark.parametrize("how", ["refuses", "ignores"])
+async def test_a_server_that_binds_no_answers_is_asked_for_a_call_from_then_on(serve: Serve, how: str):
+    bodies: list[dict[str, Any]] = []
+    call = {"id": "c1", "type": "function", "function": {"name": "verdict", "arguments": '{"confirmed": true}'}}
+
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        bodies.append(body)
+        if "response_format" not in body:
+            return says({"content": None, "tool_calls": [call]})
+        if how == "ignores":
+            return says({"content": "It is all there."})
+        return refuses("Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.")
+
+    model = OpenAIModel(await serve(answer), quirks=BOUND)
+    if how == "ignores":
+        with pytest.raises(ModelError, match="does not keep to the schema") as caught:
+            await model.complete(ASKED)
+        assert (caught.value.fault, caught.value.maybe_paid) == ("broken", True)
+    for _ in range(2):
+        assert [call.name for call in (await model.complete(ASKED)).calls] == ["verdict"]
+    await model.close()
+    assert ["response_format" in body for body in bodies] == [True, False, False]
+    assert bodies[-1]["tool_choice"] == "required"
+
+
+async def test_an_answer_that_was_cut_is_no_reason_to_ask_otherwise(serve: Serve):
+    cut = {"index": 0, "message": {"role": "assistant", "content": '{"confirmed": tr'}, "finish_reason": "length"}
+    document = {"model": "m", "choices": [cut], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    bodies: list[dict[str, Any]] = []
+
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        bodies.append(body)
+        return 200, document
+
+    model = OpenAIModel(await serve(answer), quirks=BOUND, stream=False)
+    assert (await model.complete(ASKED)).calls == ()
+    await model.complete(ASKED)
+    await model.close()
+    assert all("response_format" in body for body in bodies)

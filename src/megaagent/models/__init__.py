@@ -18,7 +18,7 @@ from megaagent.errors import ConfigurationError
 from megaagent.events import Struct
 from megaagent.models.contract import Model
 from megaagent.models.limits import Limits
-from megaagent.models.network import NetworkSettings
+from megaagent.models.network import CacheTime, NetworkSettings
 from megaagent.models.quirks import Quirks
 
 
@@ -57,6 +57,7 @@ class Opening(msgspec.Struct, frozen=True):
     speed: float
     network: NetworkSettings = NetworkSettings()
     api_version: str | None = None  # of Azure
+    cache: CacheTime = "5m"
 
     def __repr__(self) -> str:
         return f"Opening({self.name!r}, {self.base_url!r})"
@@ -69,7 +70,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         _OPENAI,
         "https://api.openai.com/v1",
         "OPENAI_API_KEY",
-        Quirks(max_tokens="max_completion_tokens"),
+        Quirks(max_tokens="max_completion_tokens", schema=True),
         batch_discount=0.5,
     ),
     "anthropic": Provider(
@@ -80,20 +81,20 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         "megaagent.models:open_azure",
         None,
         "AZURE_OPENAI_API_KEY",
-        Quirks(max_tokens="max_completion_tokens", key_header="api-key"),
+        Quirks(max_tokens="max_completion_tokens", key_header="api-key", schema=True),
         "AZURE_OPENAI_ENDPOINT",
     ),
     "gemini": Provider(
         _OPENAI,
         "https://generativelanguage.googleapis.com/v1beta/openai",
         "GEMINI_API_KEY",
-        Quirks(extra_back=True),
+        Quirks(extra_back=True, schema=True),
     ),
     "openrouter": Provider(
         _OPENAI,
         "https://openrouter.ai/api/v1",
         "OPENROUTER_API_KEY",
-        Quirks(details_back=True, effort="reasoning"),
+        Quirks(details_back=True, effort="reasoning", schema=True),
     ),
     "deepseek": Provider(
         _OPENAI,
@@ -101,9 +102,11 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         "DEEPSEEK_API_KEY",
         Quirks(reasoning_back="reasoning_content", reasoning_always=True, switch=True),
     ),
-    "vllm": Provider(_OPENAI, "http://localhost:8000/v1", None, Quirks(reasoning_back="reasoning")),
-    "ollama": Provider(_OPENAI, "http://localhost:11434/v1", None, Quirks(reasoning_back="reasoning")),
-    "llamacpp": Provider(_OPENAI, "http://localhost:8080/v1", None, Quirks(reasoning_back="reasoning_content")),
+    "vllm": Provider(_OPENAI, "http://localhost:8000/v1", None, Quirks(reasoning_back="reasoning", schema=True)),
+    "ollama": Provider(_OPENAI, "http://localhost:11434/v1", None, Quirks(reasoning_back="reasoning", schema=True)),
+    "llamacpp": Provider(
+        _OPENAI, "http://localhost:8080/v1", None, Quirks(reasoning_back="reasoning_content", schema=True)
+    ),
     "pydantic": Provider("megaagent.models:open_foreign"),
     "sim": Provider("megaagent.models:open_simulated", batch_discount=0.5),
 }
@@ -144,6 +147,7 @@ def open_model(
     seed: int = 0,
     speed: float = 1.0,
     network: NetworkSettings | None = None,
+    cache: CacheTime = "5m",
 ) -> Model:
     """The bare adapter of a model: no gate, no retry, no budget.
 
@@ -157,6 +161,7 @@ def open_model(
         seed, speed: of a simulated model: of its latencies, and how much faster than a real one it answers (`math.inf`:
             at once).
         network: how it uses the network.
+        cache: how long Anthropic is to keep prompts that are not used.
 
     Raises:
         ConfigurationError: what is missing, and what to set.
@@ -182,6 +187,7 @@ def open_model(
         speed,
         network or NetworkSettings(),
         environ.get("OPENAI_API_VERSION") or None,
+        cache,
     )
     return cast("Callable[[Opening], Model]", load(provider.opens))(opening)
 
@@ -256,7 +262,12 @@ def open_anthropic(opening: Opening) -> Model:
 
     assert opening.base_url is not None  # the table has one
     return AnthropicModel(
-        opening.base_url, opening.key, stream=opening.stream, settings=opening.network, limits=opening.limits
+        opening.base_url,
+        opening.key,
+        stream=opening.stream,
+        settings=opening.network,
+        limits=opening.limits,
+        ttl=opening.cache,
     )
 
 

@@ -16,7 +16,7 @@ from megaagent.models.http import HTTPModel, usable_key
 from megaagent.models.layout import Layout
 from megaagent.models.limits import Limits
 from megaagent.models.messages import MessagesEncoder
-from megaagent.models.network import NetworkSettings
+from megaagent.models.network import CacheTime, NetworkSettings
 
 VERSION: Final = "2023-06-01"  # of the API; what comes later is compatible with it
 
@@ -26,6 +26,9 @@ _REFUSED: Final = (
     ("redacted_thinking", "echo"),
     ("tool_choice", "tool_choice"),
     ("temperature", "temperature"),
+    ("output_config.format", "format"),
+    ("json_schema", "format"),
+    ("structured output", "format"),
     ("output_config", "thinking"),
     ("thinking", "thinking"),
 )
@@ -40,6 +43,7 @@ class AnthropicModel(HTTPModel):
         stream: ask for the answer piece by piece, so that a stall is noticed before the deadline.
         headers: sent with every request.
         limits: told what each answer's headers say about rate limits.
+        ttl: how long the provider is to keep prompts that are not used.
 
     Raises:
         ConfigurationError: the URL or the key cannot be used.
@@ -54,9 +58,10 @@ class AnthropicModel(HTTPModel):
         headers: Mapping[str, str] | None = None,
         settings: NetworkSettings | None = None,
         limits: Callable[[Limits], None] | None = None,
+        ttl: CacheTime = "5m",
     ):
         usable = usable_key(key)
-        dialect = Messages(stream=stream)
+        dialect = Messages(stream=stream, ttl=ttl)
         super().__init__(
             dialect,
             base_url.rstrip("/").removesuffix("/v1"),
@@ -75,13 +80,14 @@ class Messages:
 
     path = "/v1/messages"
 
-    def __init__(self, *, stream: bool):
-        self._encoder = MessagesEncoder(stream=stream)
+    def __init__(self, *, stream: bool, ttl: CacheTime = "5m"):
+        self._ttl: CacheTime = ttl
+        self._encoder = MessagesEncoder(stream=stream, ttl=ttl)
         self._decoder = msgspec.json.Decoder(Document)
 
     def whole(self) -> Messages:
         """The same without streams; what a server has refused is left out there too."""
-        other = Messages(stream=False)
+        other = Messages(stream=False, ttl=self._ttl)
         other._encoder.without = self._encoder.without
         return other
 
@@ -89,7 +95,13 @@ class Messages:
         return self._encoder.encode(request)
 
     def reading(self, request: ModelRequest, sent: Layout, secrets: Secrets) -> MessageReading:
-        return MessageReading(request, secrets, self._decoder, sent)
+        sole = self._encoder.bound_to(request)
+        tool = sole.name if sole is not None else ""
+        return MessageReading(request, secrets, self._decoder, sent, tool, self._unbound)
+
+    def _unbound(self) -> None:
+        """The server takes a schema and does not keep to it."""
+        self._encoder.without.add("format")
 
     def adapt(self, error: ModelError) -> str:
         """Leave out from now on what the server refuses; says what that is, or nothing when it cannot be helped."""

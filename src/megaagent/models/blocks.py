@@ -6,6 +6,7 @@ Unknown events and blocks are passed over, as the API's versioning policy asks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import msgspec
@@ -17,6 +18,7 @@ from megaagent.models.claude import Echo, checked
 from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.models.faults import Secrets, error_inside
 from megaagent.models.layout import Layout
+from megaagent.models.structured import as_call
 
 _CUT: Final = frozenset({"max_tokens", "model_context_window_exceeded"})
 
@@ -101,11 +103,20 @@ class MessageReading:
 
     Args:
         sent: what was asked, as it was sent.
+        tool: whose arguments were asked for as the answer, if any; `unbound` is told when what came is none.
     """
 
     def __init__(
-        self, request: ModelRequest, secrets: Secrets, decoder: msgspec.json.Decoder[Document], sent: Layout
+        self,
+        request: ModelRequest,
+        secrets: Secrets,
+        decoder: msgspec.json.Decoder[Document],
+        sent: Layout,
+        tool: str = "",
+        unbound: Callable[[], object] | None = None,
     ) -> None:
+        self._tool = tool
+        self._unbound = unbound
         self._request = request
         self._secrets = secrets
         self._decoder = decoder
@@ -173,6 +184,8 @@ class MessageReading:
             tuple(self._mended),
         )
         response = respond(heard, self._request, self._secrets.hide_known)
+        if self._tool:
+            return as_call(response, self._tool, self._unbound)
         echo = self._echo(blocks, response)
         return msgspec.structs.replace(response, echo=echo) if echo else response
 
@@ -188,7 +201,10 @@ class MessageReading:
         written = count_of(fields.get("cache_creation_input_tokens")) or 0
         details = fields.get("output_tokens_details")
         thought = cast("dict[str, Any]", details).get("thinking_tokens") if isinstance(details, dict) else 0
-        return Usage(fresh + cached + written, completion, cached, min(count_of(thought) or 0, completion), written)
+        kept = fields.get("cache_creation")
+        hour = cast("dict[str, Any]", kept).get("ephemeral_1h_input_tokens") if isinstance(kept, dict) else 0
+        thought = min(count_of(thought) or 0, completion)
+        return Usage(fresh + cached + written, completion, cached, thought, written, min(count_of(hour) or 0, written))
 
     def _begin(self, model: Any, usage: Any) -> None:
         self._seen = True

@@ -14,6 +14,7 @@ from megaagent.events import Struct, storable
 from megaagent.models.answers import sendable, sendable_name
 from megaagent.models.contract import ChatMessage, ModelRequest, ToolSpec
 from megaagent.models.quirks import Quirks
+from megaagent.models.structured import closed, sole_tool
 
 _CACHE_BYTES = 32 << 20
 
@@ -47,10 +48,14 @@ class RequestEncoder:
             "messages": [self._message(message, request.model) for message in request.messages],
             limit: request.max_output,
         }
-        if request.tools:
-            body["tools"] = self._tools_of(request.tools)
         more: dict[str, Any] = {"temperature": request.temperature} if request.temperature is not None else {}
-        if request.must_call is not None:
+        sole = self.bound_to(request)
+        if sole is not None:
+            schema = {"name": sole.name, "description": sole.description, "schema": closed(sole.parameters)}
+            more["response_format"] = {"type": "json_schema", "json_schema": {**schema, "strict": True}}
+        elif request.tools:
+            body["tools"] = self._tools_of(request.tools)
+        if request.must_call is not None and sole is None:
             named = {"type": "function", "function": {"name": request.must_call}}
             more["tool_choice"] = "required" if len(request.tools) == 1 else named  # the first is known more widely
         if request.effort is not None:
@@ -61,6 +66,11 @@ class RequestEncoder:
                 more["stream_options"] = {"include_usage": True}
         body |= {name: value for name, value in more.items() if name not in self.without}
         return self._json.encode(body)
+
+    def bound_to(self, request: ModelRequest) -> ToolSpec | None:
+        """The tool whose arguments are asked for as the answer; None when calls are asked for."""
+        able = self._quirks.schema and "response_format" not in self.without
+        return sole_tool(request) if able else None
 
     def leave_out(self, words: str) -> str:
         """Send no more what a refusal in these words complains of; the name of that, or nothing."""
@@ -103,7 +113,10 @@ class RequestEncoder:
 
 
 # What a server may refuse and a request can do without.
-_OPTIONAL: Final = ("temperature", "tool_choice", "stream_options", "reasoning_effort", "reasoning_details", "thinking")
+_OPTIONAL: Final = (
+    *("temperature", "response_format", "tool_choice", "stream_options"),
+    *("reasoning_effort", "reasoning_details", "thinking"),
+)
 _COMPLAINT: Final = re.compile(
     r"(?i)unsupported|not support|unrecogni[sz]ed|unknown|unexpected|extra (input|field)|not (permitted|allowed)|"
     r"deprecated"

@@ -1,6 +1,7 @@
 """What Claude models take, by line of models, and what is kept of an answer with thoughts.
 
-Source: Claude API guides "Extended thinking", "Adaptive thinking", "Preserved thinking" (November 2026).
+Source: Claude API guides "Extended thinking", "Adaptive thinking", "Preserved thinking", "Structured outputs"
+(November 2026).
 """
 
 from __future__ import annotations
@@ -21,20 +22,23 @@ class Family(Struct, frozen=True):
         thinking: how it is told to think: not at all, with a budget of tokens, or as it sees fit.
         temperature: whether it takes one.
         bound: whether a thought is refused when something before it has changed.
+        schema: whether its answer can be bound to a schema.
     """
 
     thinking: Literal["none", "budget", "adaptive"]
     temperature: bool = True
     bound: bool = False
+    schema: bool = False
 
 
 # The first that fits. Models that come later are taken to be as the newest are.
 FAMILIES: Final[tuple[tuple[re.Pattern[str], Family], ...]] = (
     (re.compile(r"^(?!.*claude)"), Family("budget")),  # another's model behind this protocol
     (re.compile(r"claude-(instant|2|3-(?!7)|(opus|sonnet|haiku)-3)"), Family("none")),
+    (re.compile(r"claude-(haiku|opus|sonnet)-4-5\b"), Family("budget", schema=True)),
     (re.compile(r"claude-(3-7|haiku-4|(opus|sonnet)-4(-[0-5]\b|-2\d{7}|@|$))"), Family("budget")),
-    (re.compile(r"claude-(opus|sonnet)-4-6"), Family("adaptive")),
-    (re.compile(r""), Family("adaptive", temperature=False, bound=True)),
+    (re.compile(r"claude-(opus|sonnet)-4-6"), Family("adaptive", schema=True)),
+    (re.compile(r""), Family("adaptive", temperature=False, bound=True, schema=True)),
 )
 
 

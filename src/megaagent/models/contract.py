@@ -42,7 +42,8 @@ class ModelRequest(Struct, frozen=True):
         deadline: seconds that one attempt may take.
         effort: how much the model is to think: "none", "low", "medium", "high", or what else the provider knows; None
             leaves it to the provider.
-        must_call: the tool that the answer must call; a provider that cannot be told so is not.
+        must_call: the tool that the answer must call; a provider that cannot be told so is not, and one that binds
+            answers to a schema may be asked for the arguments alone.
         lasting: so many messages will be sent again as they are; those after them are for this call only. None when
             that is not known.
     """

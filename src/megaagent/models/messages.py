@@ -25,9 +25,14 @@ from megaagent.models.answers import sendable, sendable_name
 from megaagent.models.claude import Echo, Family, checked, family_of
 from megaagent.models.contract import ChatMessage, ModelRequest, ToolSpec
 from megaagent.models.layout import Layout
+from megaagent.models.network import CacheTime
+from megaagent.models.structured import closed, sole_tool
 
 _CACHE_BYTES: Final = 32 << 20
-_MARK: Final = b',"cache_control":{"type":"ephemeral"}}'
+_MARKS: Final = {
+    "5m": b',"cache_control":{"type":"ephemeral"}}',
+    "1h": b',"cache_control":{"type":"ephemeral","ttl":"1h"}}',
+}
 _LEAST_THOUGHT: Final = 1024  # tokens, the API's minimum
 _SHARES: Final = {"minimal": 0.05, "low": 0.125, "medium": 0.25, "high": 0.5, "xhigh": 0.7, "max": 0.8}
 
@@ -35,12 +40,16 @@ _SHARES: Final = {"minimal": 0.05, "low": 0.125, "medium": 0.25, "high": 0.5, "x
 class MessagesEncoder:
     """Makes the body of requests; blocks that were encoded before are not encoded again (up to 32 MiB of them).
 
+    Args:
+        ttl: how long the API is to keep what is marked.
+
     Attributes:
         without: fields that the server has refused, and that are not sent any more.
     """
 
-    def __init__(self, *, stream: bool):
+    def __init__(self, *, stream: bool, ttl: CacheTime = "5m"):
         self._stream = stream
+        self._mark = _MARKS[ttl]
         self._json = msgspec.json.Encoder()
         self._blocks: dict[ChatMessage, tuple[bytes, ...]] = {}
         self._bytes = 0
@@ -50,7 +59,8 @@ class MessagesEncoder:
 
     def encode(self, request: ModelRequest) -> tuple[bytes, Layout]:
         family = family_of(request.model)
-        tools = self._tools_of(request.tools)
+        sole = self.bound_to(request)
+        tools = self._tools_of(request.tools if sole is None else ())
         lasting = len(request.messages) if request.lasting is None else request.lasting
         system = [self._text(m.text) for m in _leading(request.messages)]
         layout = Layout([*tools, *system], self._no_result)
@@ -58,12 +68,13 @@ class MessagesEncoder:
         layout.tail = tuple(message.text for message in request.messages[lasting:] if message.text.strip())
         body: dict[str, Any] = {"model": request.model, "max_tokens": request.max_output}
         if system:
-            body["system"] = [msgspec.Raw(_marked(block)) for block in system[:2]] + list(map(msgspec.Raw, system[2:]))
+            body["system"] = [msgspec.Raw(block) for block in (*map(self._marked, system[:2]), *system[2:])]
         body["messages"] = [
             {
                 "role": turn.role,
                 "content": [
-                    msgspec.Raw(_marked(block) if (t, b) in marks else block) for b, block in enumerate(turn.blocks)
+                    msgspec.Raw(self._marked(block) if (t, b) in marks else block)
+                    for b, block in enumerate(turn.blocks)
                 ],
             }
             for t, turn in enumerate(layout.turns)
@@ -73,14 +84,22 @@ class MessagesEncoder:
         thinking = self._thinking(request, family, thinks)
         body.update(thinking)
         on = "thinking" in thinking and thinking["thinking"]["type"] != "disabled"
+        if sole is not None:
+            told = {"type": "json_schema", "schema": closed(sole.parameters)}
+            body["output_config"] = {**thinking.get("output_config", {}), "format": told}
         # A tool cannot be prescribed to a model that thinks.
-        if request.must_call and not on and family.thinking != "adaptive" and "tool_choice" not in self.without:
+        elif request.must_call and not on and family.thinking != "adaptive" and "tool_choice" not in self.without:
             body["tool_choice"] = {"type": "tool", "name": sendable_name(request.must_call)}
         if request.temperature is not None and not on and family.temperature and "temperature" not in self.without:
             body["temperature"] = min(1.0, request.temperature)
         if self._stream:
             body["stream"] = True
         return self._json.encode(body), layout
+
+    def bound_to(self, request: ModelRequest) -> ToolSpec | None:
+        """The tool whose arguments are asked for as the answer; None when calls are asked for."""
+        able = family_of(request.model).schema and "format" not in self.without
+        return sole_tool(request) if able else None
 
     def _thinking(self, request: ModelRequest, family: Family, thinks: bool) -> dict[str, Any]:
         effort = request.effort
@@ -198,6 +217,10 @@ class MessagesEncoder:
         block = {"type": "tool_result", "tool_use_id": _an_id(message.call_id or ""), "content": storable(message.text)}
         return self._keep(message, (self._json.encode(block),))[0]
 
+    def _marked(self, block: bytes) -> bytes:
+        """The block as one up to which the prompt is cached."""
+        return block[:-1] + self._mark
+
     # -- what is known already ----------------------------------------------------------------------------------
 
     def _known(self, message: ChatMessage) -> tuple[bytes, ...] | None:
@@ -236,8 +259,3 @@ _NO_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
 def _an_id(id: str) -> str:
     """The id of a call as the API allows it."""
     return _NO_ID.sub("_", id) or "_"
-
-
-def _marked(block: bytes) -> bytes:
-    """The block as one up to which the prompt is cached."""
-    return block[:-1] + _MARK

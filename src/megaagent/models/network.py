@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from megaagent.events import Struct
+
+CacheTime = Literal["5m", "1h"]  # for which Anthropic keeps a prompt that is not used
 
 
 class NetworkSettings(Struct, frozen=True):

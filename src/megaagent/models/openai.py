@@ -9,13 +9,14 @@ import msgspec
 from megaagent.errors import ModelError
 from megaagent.models.chat import Answer, Piece, decode_piece
 from megaagent.models.chat_requests import RequestEncoder
-from megaagent.models.contract import ModelRequest
+from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.models.faults import Secrets, error_inside
 from megaagent.models.http import HTTPModel, usable_key
 from megaagent.models.limits import Limits
 from megaagent.models.network import NetworkSettings
 from megaagent.models.openai_batches import OpenAIBatches
 from megaagent.models.quirks import Quirks
+from megaagent.models.structured import as_call
 
 
 class OpenAIModel(HTTPModel):
@@ -75,11 +76,17 @@ class Completions:
         other._encoder.without = self._encoder.without
         return other
 
-    def encode(self, request: ModelRequest) -> tuple[bytes, None]:
-        return self._encoder.encode(request), None
+    def encode(self, request: ModelRequest) -> tuple[bytes, str]:
+        """The body, and the tool whose arguments are asked for as the answer, if any."""
+        sole = self._encoder.bound_to(request)
+        return self._encoder.encode(request), sole.name if sole is not None else ""
 
-    def reading(self, request: ModelRequest, sent: None, secrets: Secrets) -> CompletionReading:
-        return CompletionReading(request, secrets, self._decoder)
+    def reading(self, request: ModelRequest, sent: str, secrets: Secrets) -> CompletionReading:
+        return CompletionReading(request, secrets, self._decoder, sent, self._unbound)
+
+    def _unbound(self) -> None:
+        """The server takes a schema and does not keep to it."""
+        self._encoder.without.add("response_format")
 
     def adapt(self, error: ModelError) -> str:
         """Leave out from now on what the server refuses; says what that is, or nothing when it cannot be helped."""
@@ -88,10 +95,23 @@ class Completions:
 
 
 class CompletionReading(Answer):
-    """One answer, read from its documents."""
+    """One answer, read from its documents.
 
-    def __init__(self, request: ModelRequest, secrets: Secrets, decoder: msgspec.json.Decoder[Piece]):
+    Args:
+        tool: whose arguments were asked for as the answer, if any; `unbound` is told when what came is none.
+    """
+
+    def __init__(
+        self,
+        request: ModelRequest,
+        secrets: Secrets,
+        decoder: msgspec.json.Decoder[Piece],
+        tool: str,
+        unbound: Callable[[], object],
+    ):
         super().__init__(hide=secrets.hide_known, request=request)
+        self._tool = tool
+        self._unbound = unbound
         self._secrets = secrets
         self._decoder = decoder
 
@@ -102,6 +122,10 @@ class CompletionReading(Answer):
         if error is not None:
             raise error_inside(error, self._secrets)
         return False
+
+    def response(self, *, whole: bool = True) -> ModelResponse:
+        response = super().response(whole=whole)
+        return as_call(response, self._tool, self._unbound) if self._tool else response
 
 
 def _credentials(key: str | None, header: str) -> dict[str, str]:

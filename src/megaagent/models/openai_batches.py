@@ -42,9 +42,9 @@ _UNDER_WAY: Final = ("validating", "in_progress", "finalizing", "cancelling")
 class Whole(Protocol):
     """The part of the protocol's dialect that a batch needs: whole answers, no stream."""
 
-    def encode(self, request: ModelRequest) -> tuple[bytes, None]: ...
+    def encode(self, request: ModelRequest) -> tuple[bytes, str]: ...
 
-    def reading(self, request: ModelRequest, sent: None, secrets: Secrets) -> Reading: ...
+    def reading(self, request: ModelRequest, sent: str, secrets: Secrets) -> Reading: ...
 
 
 class _Batch(Named):
@@ -175,8 +175,8 @@ class OpenAIBatches:
             return error_inside(refused or {"message": "an empty line"}, self._http.secrets)
         if status != 200:
             return error_of_answer(status or 500, {}, body, self._http.secrets)
-        sent, _ = self._dialect.encode(request)
-        reading = self._dialect.reading(request, None, self._http.secrets)
+        sent, tool = self._dialect.encode(request)
+        reading = self._dialect.reading(request, tool, self._http.secrets)
         try:
             reading.take(body)
             answer = reading.response(whole=True)

@@ -31,23 +31,26 @@ class Price(Struct, frozen=True):
     Attributes:
         cached, written: of the part of the prompt that was read from the provider's cache, or written to it; as
             `prompt` unless told otherwise.
+        hour: of what was written to be kept for an hour; twice `prompt` unless told otherwise, as Anthropic has it.
     """
 
     prompt: float
     completion: float
     cached: float | None = None
     written: float | None = None
+    hour: float | None = None
 
     def cost(self, usage: Usage) -> float:
         cached = self.prompt if self.cached is None else self.cached
         written = self.prompt if self.written is None else self.written
+        hour = 2 * self.prompt if self.hour is None else self.hour
         fresh = max(0, usage.prompt - usage.cached - usage.written)
-        stored = usage.cached * cached + usage.written * written
+        stored = usage.cached * cached + (usage.written - usage.hour) * written + usage.hour * hour
         return (fresh * self.prompt + stored + usage.completion * self.completion) / 1e6
 
 
 def parse_price(text: str) -> Price:
-    """Read `IN:OUT`, `IN:OUT:CACHED` or `IN:OUT:CACHED:WRITTEN`, dollars per million tokens.
+    """Read `IN:OUT`, `IN:OUT:CACHED`, `IN:OUT:CACHED:WRITTEN` or `IN:OUT:CACHED:WRITTEN:HOUR`, in dollars per million.
 
     Raises:
         ConfigurationError: it is not of that form, or a number is negative.
@@ -56,7 +59,7 @@ def parse_price(text: str) -> Price:
         numbers = [float(part) for part in text.split(":")]
     except ValueError:
         numbers = []
-    if len(numbers) not in (2, 3, 4) or not all(0 <= number < float("inf") for number in numbers):
+    if len(numbers) not in (2, 3, 4, 5) or not all(0 <= number < float("inf") for number in numbers):
         raise ConfigurationError(
             f"--price {text!r}: give dollars per million tokens as IN:OUT[:CACHED[:WRITTEN]], for example 2:8:0.5"
         )
@@ -91,9 +94,13 @@ def cost_of(usage: Usage, model: str, price: Price | None = None) -> float | Non
         return None
 
 
-def worst_case(prompt: int, completion: int) -> Usage:
-    """The dearest usage of so many tokens: nothing of the prompt is cached yet, and all of it will be."""
-    return Usage(prompt, completion, written=prompt)
+def worst_case(prompt: int, completion: int, *, hour: bool = False) -> Usage:
+    """The dearest usage of so many tokens: nothing of the prompt is cached yet, and all of it will be.
+
+    Args:
+        hour: it is to be kept for an hour.
+    """
+    return Usage(prompt, completion, written=prompt, hour=prompt if hour else 0)
 
 
 def prices_version() -> str:
@@ -110,6 +117,7 @@ def _looked_up(usage: Usage, provider: str, name: str) -> float:
         input_tokens=usage.prompt,
         cache_read_tokens=usage.cached,
         cache_write_tokens=usage.written,
+        **({"cache_write_1h_tokens": usage.hour} if usage.hour else {}),
         output_tokens=usage.completion,
     )
     return float(genai_prices.calc_price(tokens, name, provider_id=provider).total_price)
@@ -128,7 +136,13 @@ def _flat_price(provider: str, name: str) -> Price | None:
     found = genai_prices.calc_price(genai_prices.Usage(input_tokens=1), name, provider_id=provider).model.prices
     if not isinstance(found, ModelPrice):
         return None
-    told = (found.input_mtok, found.output_mtok, found.cache_read_mtok, found.cache_write_mtok)
+    told = (
+        found.input_mtok,
+        found.output_mtok,
+        found.cache_read_mtok,
+        found.cache_write_mtok,
+        getattr(found, "cache_write_1h_mtok", None),
+    )
     if told[0] is None or told[1] is None or not all(price is None or isinstance(price, Decimal) for price in told):
         return None
     return Price(*(None if price is None else float(cast("Decimal", price)) for price in told))  # pyright: ignore[reportArgumentType]

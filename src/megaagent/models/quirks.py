@@ -25,6 +25,8 @@ class Quirks(Struct, frozen=True):
         effort: the field that says how much to think; "reasoning" is an object with the effort in it.
         switch: thinking is switched off by `thinking` (DeepSeek), not by an effort of "none".
         usage_in_stream: the usage of a stream must be asked for, and may be.
+        schema: it binds an answer to a schema (`response_format` of type `json_schema`); whoever does not after all is
+            asked by a call that must be made.
     """
 
     max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -36,3 +38,4 @@ class Quirks(Struct, frozen=True):
     effort: Literal["reasoning_effort", "reasoning"] = "reasoning_effort"
     switch: bool = False
     usage_in_stream: bool = True
+    schema: bool = False

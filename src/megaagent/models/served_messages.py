@@ -23,7 +23,7 @@ from aiohttp import web
 from megaagent.errors import Fault, ModelError
 from megaagent.events import ToolCall, Usage
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
-from megaagent.models.served_rules import Body, check, invalid
+from megaagent.models.served_rules import Body, check, invalid, wanted_of
 from megaagent.models.tokens import text_tokens
 
 # How each fault is told: status and type.
@@ -93,6 +93,8 @@ class MessagesFace:
         system = [ChatMessage("system", str(block.get("text", ""))) for block in _blocks(body.system)]
         messages = [each for message in body.messages for each in _messages(message)]
         tools = tuple(ToolSpec(t["name"], t.get("description", ""), t["input_schema"]) for t in body.tools or ())
+        wanted = wanted_of(body)
+        tools = tools if wanted is None else (ToolSpec("answer", "", wanted),)
         return ModelRequest(body.model, (*system, *messages), tools, body.max_tokens or 1, body.temperature)
 
     def document(self, body: Body, response: ModelResponse) -> dict[str, Any]:
@@ -231,9 +233,12 @@ def _usage(body: Body, usage: Usage) -> dict[str, Any]:
     fresh = sum(text_tokens(msgspec.json.encode(part).decode()) for part in parts[marks[-1] + 1 :]) if marks else 0
     fresh = min(usage.prompt, fresh) if marks else usage.prompt
     cached = min(usage.cached, usage.prompt - fresh)
+    written = usage.prompt - fresh - cached
+    hour = written if marks and parts[marks[-1]]["cache_control"].get("ttl") == "1h" else 0
     return {
         "input_tokens": fresh,
-        "cache_creation_input_tokens": usage.prompt - fresh - cached,
+        "cache_creation_input_tokens": written,
+        "cache_creation": {"ephemeral_5m_input_tokens": written - hour, "ephemeral_1h_input_tokens": hour},
         "cache_read_input_tokens": cached,
         "output_tokens": usage.completion,
         "service_tier": "standard",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from megaagent.errors import ModelError
+from megaagent.models.contract import ModelResponse
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
@@ -44,6 +45,46 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
 def invalid(message: str) -> ModelError:
     """An `invalid_request_error`."""
     return ModelError("bad_request", message, status=400)
+
+
+def in_text(response: ModelResponse) -> ModelResponse:
+    """The answer to a request that was bound to a schema: what the model would have called with."""
+    if not response.calls:
+        return response
+    return msgspec.structs.replace(response, text=response.calls[0].arguments, calls=(), finish="stop")
+
+
+def check_closed(schema: dict[str, Any], where: str, *, strict: bool) -> None:
+    """Refuse a schema that could not be kept to: every object is closed and, when `strict`, requires all it has.
+
+    Raises:
+        ModelError: in the providers' words.
+    """
+    for value in schema.values():
+        for inner in value if isinstance(value, list) else [value]:  # pyright: ignore[reportUnknownVariableType]
+            if isinstance(inner, dict):
+                check_closed(cast("dict[str, Any]", inner), where, strict=strict)
+    if schema.get("type") != "object":
+        return
+    if schema.get("additionalProperties") is not False:
+        raise invalid(f"{where}: 'additionalProperties' is required to be supplied and to be false.")
+    if strict and set(schema.get("required") or ()) != set(schema.get("properties") or ()):
+        raise invalid(f"{where}: 'required' is required to be supplied and to include every key in properties.")
+
+
+def wanted_of(body: Body) -> dict[str, Any] | None:
+    """The schema that the answer is bound to, if it is.
+
+    Raises:
+        ModelError: it is none.
+    """
+    told = (body.output_config or {}).get("format")
+    if told is None:
+        return None
+    if told.get("type") != "json_schema" or not isinstance(told.get("schema"), dict):
+        raise invalid("output_config.format: Input should be {'type': 'json_schema', 'schema': {...}}")
+    check_closed(told["schema"], "output_config.format.schema", strict=False)
+    return told["schema"]
 
 
 def check(body: Body) -> None:
@@ -172,6 +213,11 @@ def _check_marks(parts: Blocks) -> None:
             raise invalid("cache_control: thinking blocks cannot be marked")
         if part["cache_control"].get("type") != "ephemeral":
             raise invalid("cache_control.type: Input should be 'ephemeral'")
+        if part["cache_control"].get("ttl", "5m") not in ("5m", "1h"):
+            raise invalid("cache_control.ttl: Input should be '5m' or '1h'")
+    times = [part["cache_control"].get("ttl", "5m") for part in marked]
+    if times != sorted(times):  # "1h" is before "5m", by the alphabet too
+        raise invalid("cache_control: a block with ttl '1h' must not come after a block with ttl '5m'")
 
 
 def _check_thinking(body: Body, turns: list[tuple[str, Blocks]]) -> None:

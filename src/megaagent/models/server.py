@@ -19,7 +19,7 @@ from megaagent.events import Struct, ToolCall, Usage
 from megaagent.models.contract import ChatMessage, Model, ModelRequest, ModelResponse, ToolSpec
 from megaagent.models.served_batches import BatchDesk, BatchPace
 from megaagent.models.served_messages import MessagesFace
-from megaagent.models.served_rules import Body
+from megaagent.models.served_rules import Body, check_closed, in_text
 from megaagent.models.tokens import text_tokens
 from megaagent.models.vectors import letters
 
@@ -49,6 +49,7 @@ class Billed(Struct, frozen=True):
     usage: Usage
     time: float  # seconds since 1970
     batched: bool = False  # at the price of batches
+    bound: bool = False  # to a schema
 
 
 class _Function(msgspec.Struct):
@@ -74,6 +75,18 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool = False
 
 
+class _Schema(msgspec.Struct):
+    name: str
+    schema: dict[str, Any] = {}
+    description: str | None = None
+    strict: bool | None = None
+
+
+class _Format(msgspec.Struct):
+    type: str
+    json_schema: _Schema | None = None
+
+
 class _Body(msgspec.Struct):
     model: str
     messages: list[_Message]
@@ -83,6 +96,7 @@ class _Body(msgspec.Struct):
     temperature: float | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
+    response_format: _Format | None = None
 
 
 class _Embedding(msgspec.Struct):
@@ -184,8 +198,9 @@ class SimServer:
         if body.model not in self._models:
             raise ModelError("not_found", f"the model {body.model!r} does not exist")
         response = await self._models[body.model].complete(self._request(body))
-        self.bill.append(Billed(body.model, response.usage, time.time(), batched))
-        return body, response
+        bound = body.response_format is not None
+        self.bill.append(Billed(body.model, response.usage, time.time(), batched, bound))
+        return body, in_text(response) if bound else response
 
     def _head(self, body: _Body, response: ModelResponse) -> dict[str, Any]:
         name = response.model or body.model
@@ -213,8 +228,9 @@ class SimServer:
         if body.model not in self._models:
             raise ModelError("not_found", f"model: {body.model}")
         response = await self._models[body.model].complete(self._face.request(body))
-        self.bill.append(Billed(body.model, response.usage, time.time(), batched))
-        return response
+        bound = "format" in (body.output_config or {})
+        self.bill.append(Billed(body.model, response.usage, time.time(), batched, bound))
+        return in_text(response) if bound else response
 
     async def _batched_message(self, data: bytes) -> tuple[int, Any]:
         """One request of a batch over the Messages API."""
@@ -255,7 +271,14 @@ class SimServer:
     def _request(self, body: _Body) -> ModelRequest:
         limit = body.max_completion_tokens or body.max_tokens or 8192
         messages = tuple(map(_message, body.messages))
-        return ModelRequest(body.model, messages, self._tools_of(body.tools), limit, body.temperature)
+        tools = self._tools_of(body.tools)
+        wanted = body.response_format.json_schema if body.response_format is not None else None
+        if wanted is not None:
+            check_closed(
+                wanted.schema, f"Invalid schema for response_format {wanted.name!r}", strict=bool(wanted.strict)
+            )
+            tools = (ToolSpec(wanted.name, wanted.description or "", wanted.schema),)
+        return ModelRequest(body.model, messages, tools, limit, body.temperature)
 
     def _tools_of(self, tools: list[_Tool] | None) -> tuple[ToolSpec, ...]:
         """The offered tools; equal ones are one tuple, which what comes after can recognise at once."""

@@ -7,7 +7,7 @@ import msgspec
 from megaagent.errors import ConfigurationError
 from megaagent.events import Struct, Tier
 from megaagent.models.embedding_settings import EmbeddingSettings
-from megaagent.models.network import NetworkSettings
+from megaagent.models.network import CacheTime, NetworkSettings
 from megaagent.models.prices import parse_price
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -43,6 +43,8 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
         fallbacks: `provider:model`, asked in this order while the model of a tier is not available. The base URL and
             the price hold for those of the provider of `name`; others have those of their provider.
         network: how an adapter uses the network.
+        cache: how long Anthropic keeps a prompt that is not used, 5m or 1h; an hour costs twice the price to write, and
+            pays where agents rest for longer than five minutes.
         embedding: the model that makes vectors for `recall`.
     """
 
@@ -57,6 +59,7 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     fallbacks: tuple[str, ...] = ()
     network: NetworkSettings = NetworkSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
+    cache: CacheTime = "5m"
 
     def of_tier(self, tier: Tier) -> TierSettings:
         """What holds for the tier, with what holds for all filled in."""

@@ -13,7 +13,11 @@ Append = Callable[[Sequence[Fact]], Awaitable[bool]]  # whether all was recorded
 
 
 class Voice(Struct, frozen=True):
-    """A model as one tier uses it; `name` is `provider:model`, `adapter` the runtime's name of its connection."""
+    """A model as one tier uses it; `name` is `provider:model`, `adapter` the runtime's name of its connection.
+
+    Attributes:
+        hour: what it writes to the provider's cache is to be kept for an hour, at that price.
+    """
 
     name: str
     adapter: str
@@ -21,6 +25,7 @@ class Voice(Struct, frozen=True):
     max_output: int = 16_384
     temperature: float | None = None
     effort: str | None = None
+    hour: bool = False
 
 
 class Question(Struct, frozen=True):

@@ -387,7 +387,8 @@ class Voices:
     def _most(self, voice: Voice, question: Question) -> tuple[int, float | None]:
         """The tokens and dollars that one attempt can use."""
         tokens = self._count(question) + voice.max_output
-        return tokens, cost_of(worst_case(tokens - voice.max_output, voice.max_output), voice.name, voice.price)
+        most = worst_case(tokens - voice.max_output, voice.max_output, hour=voice.hour)
+        return tokens, cost_of(most, voice.name, voice.price)
 
     async def _fail(self, asking: Asking, error: ModelError) -> None:
         kept = self._maybe_paid(asking, error)
