@@ -42,6 +42,7 @@ KINDS = ("restart", "cut", "kill", "takeover")
 SHORT, FULL = 1, 25  # cases of each kind
 WIDTHS = {"restart": (4, 8)}  # groups and workers in each, where a longer run is wanted
 PATIENCE = 240.0  # seconds for one engine
+RESTARTS = 10  # of the server under one run; it waits for up to ten seconds after each
 HOWS = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 
 
@@ -108,9 +109,9 @@ def play(case: Case, folder: Path, server: PostgresServer) -> Outcome:
 def _restarted(outcome: Outcome, places: Places, proxy: Proxy, server: PostgresServer, chance: random.Random) -> None:
     with _engine(places, WIDTHS["restart"]) as engine:
         _wait_for_journal(engine, places)
-        while engine.poll() is None:
+        while engine.poll() is None and outcome.reached < RESTARTS:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                engine.wait(chance.uniform(0.05, 0.8))
+                engine.wait(chance.uniform(0.1, 1.5))
                 break
             server.restart(chance.choice(HOWS))
             outcome.reached += 1

@@ -179,6 +179,7 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
         clock.now,
         organization.new_id,
     )
+    judged = journal.reader()
     verification = Verification(
         state,
         voices,
@@ -187,7 +188,7 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
         limits,
         organization.append,
         blocking,
-        lambda: reader,
+        lambda: judged,
         parts.acceptance,
         start,
     )

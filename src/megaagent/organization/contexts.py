@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 from megaagent import events as ev
@@ -74,7 +75,8 @@ class Contexts:
         self._conversations: OrderedDict[AgentId, Conversation] = OrderedDict()
         self._roles: OrderedDict[AgentId, ChatMessage] = OrderedDict()  # of those recruited last
         self._answers: dict[AgentId, ev.ModelAnswered] = {}
-        self._mail: dict[MessageId, Message] = {}  # read by calls in flight
+        # By reader: what calls in flight carry. A fact is taken in when the journal may not be readable.
+        self._mail: dict[AgentId, dict[MessageId, Message]] = {}
 
     def take_in(self, record: Record) -> None:
         """Keep the conversations that are in memory up to date; to be called for every committed fact."""
@@ -89,6 +91,7 @@ class Contexts:
             case ev.AgentRetired(id=id):
                 self._conversations.pop(id, None)
                 self._answers.pop(id, None)
+                self._mail.pop(id, None)
                 return
             case _:
                 pass
@@ -96,9 +99,7 @@ class Contexts:
         if conversation is not None:
             conversation.apply(record)
         if isinstance(record.event, ev.ModelAnswered):
-            member = self._state.members.get(record.agent)
-            for id in member.carried if member is not None else ():
-                self._mail.pop(id, None)
+            self._mail.pop(record.agent, None)
 
     async def ready(self, agent: AgentId) -> None:
         """Read what the agent's next step needs of the journal, however long that takes to be readable."""
@@ -189,7 +190,7 @@ class Contexts:
     def _conversation(self, agent: AgentId) -> Conversation:
         conversation = self._conversations.get(agent)
         if conversation is None:
-            conversation = Conversation(self._find, (self._prefix, self._role_of(agent)))
+            conversation = Conversation(partial(self._find, agent), (self._prefix, self._role_of(agent)))
             if self._state.members[agent].step:  # before its first step there is nothing to read
                 for record in self._read().records(agent=agent):
                     conversation.apply(record)
@@ -247,13 +248,12 @@ class Contexts:
 
     def _keep_mail(self, agent: AgentId, ids: tuple[MessageId, ...]) -> None:
         member = self._state.members.get(agent)
-        for message in member.inbox if member is not None else ():
-            if message.id in ids:
-                self._mail[message.id] = message
+        inbox = member.inbox if member is not None else ()
+        self._mail[agent] = {message.id: message for message in inbox if message.id in ids}
 
-    def _find(self, id: MessageId) -> Message:
+    def _find(self, reader: AgentId, id: MessageId) -> Message:
         """A message that was read earlier. Its id begins with the agent in whose facts it stands."""
-        message = self._mail.get(id)
+        message = self._mail.get(reader, {}).get(id)
         if message is not None:
             return message
         for record in self._read().records(agent=id.partition("#")[0], kinds=[ev.MessageSent]):

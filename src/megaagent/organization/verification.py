@@ -78,6 +78,8 @@ class Verification:
     """Verifies what the boss has handed in, one round at a time.
 
     Args:
+        blocking: runs a function that blocks.
+        read: opens the journal for reading, for nobody else: it is used where `blocking` runs.
         acceptance: the executed checks; None when the goal comes with none.
         start: runs a program on a fresh copy of the deliverable.
     """
@@ -169,11 +171,16 @@ class Verification:
         await self._record(number, *(ev.CheckRun(check.name, check.passed, check.detail) for check in checks))
         return checks
 
+    def _bought(self, number: int) -> list[ev.ModelAnswered]:
+        """Answers to this round that are in the journal already."""
+        records = self._read().records(agent=VERIFIER, kinds=[ev.ModelAnswered])
+        return [r.event for r in records if r.step == number and isinstance(r.event, ev.ModelAnswered)]
+
     async def _judge(self, number: int, head: str, checks: Sequence[Check]) -> Verdict:
         """Ask for a verdict; an answer bought before a crash is used again, an invalid one is asked for anew."""
         messages = await self._messages(head, checks)
         problem = ""
-        bought = [r.event for r in self._read().records(agent=VERIFIER, kinds=[ev.ModelAnswered]) if r.step == number]
+        bought = await self._blocking(self._bought, number)
         for attempt in range(ATTEMPTS):
             if attempt < len(bought):
                 answer = bought[attempt]
