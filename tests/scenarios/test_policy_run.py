@@ -10,12 +10,14 @@ from benchmarks.policy import chosen
 
 from megaagent import events as ev
 from megaagent.errors import ConfigurationError
+from megaagent.evaluation.arms import ARMS
 from megaagent.models.simulated import Latency
 from megaagent.readings.critical import critical_path
 from megaagent.scenarios.policy.check import judged
 from megaagent.scenarios.policy.nation import MOST, nation
 from megaagent.scenarios.policy.scenario import Policy
 from megaagent.scenarios.policy.script import script
+from megaagent.settings import changed
 from megaagent.testing import Rehearsal, rehearse
 
 
@@ -85,6 +87,21 @@ def test_a_smaller_nation_has_the_same_shape(agents: int) -> None:
     assert run.state.run.agents == agents
     policies = [path for path in run.files if re.fullmatch(r"policy_\w+\.txt", path)]
     assert len(policies) == max(1, (agents - 1) // 19)
+
+
+@pytest.mark.parametrize(
+    ("arm", "agents"), [("no-hierarchy", 6), ("single", 1), ("no-parallelism", 100), ("no-verifier", 100)]
+)
+def test_an_arm_that_switches_something_off_delivers_too(arm: str, agents: int) -> None:
+    settings = changed(chosen(100), ARMS[arm].changes, arm)
+    run = rehearse(script(100), Policy().goal, settings=settings, latency=Latency())
+    assert run.ending.status == "completed", run.ending.reason
+    assert run.state.run.agents == agents
+    whole = [path for path in run.files if path.startswith("policy_") and "(to be written" not in run.files[path]]
+    assert len(whole) == 5
+    untested = [path for path in run.files if "(nobody tested" in run.files[path]]
+    assert len(untested) == (5 if agents < 10 else 0)
+    assert not any("left the organization" in fact.text for fact in run.facts(ev.ToolReturned))
 
 
 @pytest.mark.parametrize("agents", [590, 2000, MOST])

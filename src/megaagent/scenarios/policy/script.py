@@ -82,10 +82,22 @@ class _Cast:
 
 
 def reports(me: Part, names: Iterable[str], since: int = 0) -> Scene:
-    """Rest until each of these has handed in, counted from the mail number `since`."""
+    """Rest until each of these has handed in, counted from the mail number `since`, or has left."""
     owing = set(names)
-    while missing := owing - {letter.sender for letter in me.mail[since:] if letter.kind == "report"}:
+    while missing := owing - {letter.sender for letter in me.mail[since:] if letter.kind == "report"} - gone(me, owing):
         yield wait(sorted(missing), "I review what is handed in")
+
+
+def gone(me: Part, names: Iterable[str]) -> set[str]:
+    """Those of whom the engine has said that they failed and left."""
+    told = [letter.text for letter in me.mail if letter.kind == "notice"]
+    return {name for name in names if any(text.startswith(f"{name} has failed") for text in told)}
+
+
+def recruited(me: Part, names: Sequence[str], answered: int) -> list[str]:
+    """Those who have joined, of these whom the answer before the result number `answered` wanted to recruit."""
+    asked = [result for result in me.results[answered:] if result.tool == "add_agent"]
+    return [name for name, result in zip(names, asked, strict=False) if result.ok]
 
 
 def hand_in(me: Part, report: str, *last: Act) -> Scene:
@@ -109,13 +121,19 @@ def measures_in(text: str) -> dict[str, set[str]]:
 def leader(me: Part, nation: Nation) -> Playing:
     """Recruits and reviews in two waves, so that the first begin while the framework and other roles are written."""
     first, others = list(nation.names[:FIRST]), list(nation.names[FIRST:])
+    answered = len(me.results)
     yield say(*map(roles.minister, first))
+    first = recruited(me, first, answered)
     yield say(change_task_status(todo=PLAN), write_file(FRAMEWORK, texts.framework(nation)))
+    if not first:
+        return (yield from alone(me, nation))
+    answered = len(me.results)
     yield say(*map(roles.minister, others), wait(first, "I review what is handed in"))
+    others = recruited(me, others, answered)
     yield from reports(me, first)
     yield search_files("JM-")
     wrong = {name: line for name, line in strayed(me.last.text).items() if name in first}
-    accepted = [name for name in first if name not in wrong]
+    accepted = [name for name in first if name not in wrong and me.reported(name)]
     if others or wrong:
         since = len(me.mail)
         yield say(
@@ -126,7 +144,7 @@ def leader(me: Part, nation: Nation) -> Playing:
         yield from reports(me, wrong, since)
         yield from reports(me, others)
         yield search_files("JM-")
-        accepted = [*wrong, *others]
+        accepted = [name for name in (*wrong, *others) if me.reported(name)]
     left = strayed(me.last.text)
     report = (
         f"{len(nation.names)} policies are in policy_<department>.txt, what citizens said and what became of it in "
@@ -135,6 +153,31 @@ def leader(me: Part, nation: Nation) -> Playing:
     )
     yield from hand_in(me, report, review(accepted, "accept", "Complete."), change_task_status(done=PLAN))
     return report
+
+
+def alone(me: Part, nation: Nation) -> Playing:
+    """All policies by a leader who cannot recruit; nobody tests them."""
+    for it in map(departments().__getitem__, nation.names):
+        yield say(*(write_file(*file) for file in untested(it, nation)))
+    report = (
+        f"{len(nation.names)} policies are in policy_<department>.txt. I wrote all of them, and nobody tested them."
+    )
+    yield from hand_in(me, report, change_task_status(done=PLAN))
+    return report
+
+
+def untested(it: Department, nation: Nation) -> list[tuple[str, str]]:
+    """A department's policy, with the record that nobody tested it, as path and text."""
+    policy, feedback = texts.policy_frame(it), texts.feedback_frame(it)
+    agreed = [line for lines in measures_in(texts.framework(nation)).values() for line in lines]
+    partners = [m.partner if m.lead == it.name else m.lead for m in nation.measures_of(it.name)]
+    joint = {"budget": [line for line in agreed if _shares(line, it.name)], "office": partners}
+    for section in SECTIONS:
+        part = texts.WRITERS[section](it, joint.get(section, []))
+        part = part.replace(texts.first_part(it, flawed=True), texts.first_part(it, flawed=False))
+        policy = policy.replace(mark(it.name, section), part)
+        feedback = feedback.replace(mark(it.name, section), "(nobody tested this section)")
+    return [(policy_file(it.name), policy), (feedback_file(it.name), feedback)]
 
 
 def strayed(hits: str) -> dict[str, str]:
@@ -154,6 +197,7 @@ def strayed(hits: str) -> dict[str, str]:
 
 def minister(me: Part, it: Department, nation: Nation) -> Playing:
     names = [f"{it.name}_{section}" for section in SECTIONS]
+    answered = len(me.results)
     yield say(
         change_task_status(todo=["tested policy", "compare"]),
         write_file(policy_file(it.name), texts.policy_frame(it)),
@@ -161,6 +205,12 @@ def minister(me: Part, it: Department, nation: Nation) -> Playing:
         *(roles.staff(it.name, section) for section in SECTIONS),
         wait(names, "I review what is handed in"),
     )
+    names = recruited(me, names, answered)
+    if not names:
+        report = f"{policy_file(it.name)} is written. I could recruit nobody, so nobody tested it."
+        work = [write_file(*file) for file in untested(it, nation)]
+        yield from hand_in(me, report, *work, change_task_status(done=["tested policy", "compare"]))
+        return report
     yield from reports(me, names)
     shared = [] if it.name in texts.TRUSTING else nation.measures_of(it.name)
     yield say(read_file(policy_file(it.name)), *(search_files(f"{measure.id} ") for measure in shared))
@@ -240,12 +290,14 @@ def staff(me: Part, it: Department, section: str, testers: int, nation: Nation) 
     elif section == "office":
         joint = [m.partner if m.lead == it.name else m.lead for m in nation.measures_of(it.name)]
     citizens = [roles.citizen_name(it.name, section, number) for number in range(testers)]
+    answered = len(me.results)
     yield say(
         change_task_status(todo=plan),
         edit_file(policy, mark(it.name, section), texts.WRITERS[section](it, joint)),
         *(roles.citizen(it, section, number) for number in range(testers)),
         *([wait(citizens, "they test what I have written")] if testers else []),
     )
+    citizens = recruited(me, citizens, answered)
     remarks = {name: remark(it, section, number) for number, name in enumerate(citizens)}
     yield from answer(me, policy, remarks)
     entries = "\n".join(entry(section, number, name, remarks[name]) for number, name in enumerate(citizens))
