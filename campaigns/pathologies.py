@@ -318,12 +318,15 @@ def broadcasts(me: Part) -> Playing:
 
 
 def starved_group() -> Script:
-    """Three are always busy a level deeper, and there is one place for a call: who is above them is never asked."""
+    """Three have much on their lists, and there is one place for a call: who has little left to do is never asked."""
     busy_ones = ("dan", "eve", "fay")
 
     def busy(me: Part) -> Playing:
+        plan = [f"text {number}" for number in range(80)]
+        yield change_task_status(todo=plan)
         for number in range(80):
             yield write_file(f"{me.name}{number}.txt", "x")
+        yield change_task_status(done=plan)
         return "much is written"
 
     def ann(me: Part) -> Playing:
@@ -333,7 +336,13 @@ def starved_group() -> Script:
         yield review(list(busy_ones))
         return "all is there"
 
-    return Script({"boss": boss_of("ann", "bob"), "ann": ann, **dict.fromkeys(busy_ones, busy)}, default=worker)
+    def bob(me: Part) -> Playing:
+        for number in range(6):
+            yield write_file(f"bob{number}.txt", "x")
+        return "a little is written"
+
+    parts = {"boss": boss_of("ann", "bob"), "ann": ann, "bob": bob, **dict.fromkeys(busy_ones, busy)}
+    return Script(parts, default=worker)
 
 
 def wanders(me: Part) -> Playing:

@@ -178,6 +178,7 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
         organization.append,
         clock.now,
         organization.new_id,
+        organization.foresight.priority,
     )
     judged = journal.reader()
     verification = Verification(

@@ -198,6 +198,30 @@ def test_priority_first_then_shares_in_turn():
     in_virtual_time(main)
 
 
+def test_a_place_that_is_waited_for_can_be_preferred():
+    async def main() -> None:
+        gate = Gate(GateSettings(start=1, most=1))
+        done: list[str] = []
+        places = {name: gate.place(priority=5, share="s") for name in "abcd"}
+
+        async def call(name: str) -> None:
+            async with places[name]:
+                done.append(name)
+
+        async with asyncio.TaskGroup() as group, gate.place():
+            for name in places:
+                group.create_task(call(name))
+            await asyncio.sleep(1.0)
+            places["c"].prefer(1)
+            places["a"].prefer(9)
+            places["b"].prefer(5)
+            assert gate.waiting == 4
+        assert done == ["c", "b", "d", "a"]
+        assert (gate.waiting, gate.in_flight) == (0, 0)
+
+    in_virtual_time(main)
+
+
 def test_a_big_share_does_not_starve_a_small_one():
     async def main() -> None:
         gate = Gate(GateSettings(start=10, most=10))

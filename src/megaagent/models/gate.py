@@ -86,6 +86,7 @@ class Place:
         self.priority, self.share, self.tokens = priority, share, tokens
         self.round = 0  # which round of calls it belongs to, told when it is entered
         self.held = False
+        self.given: asyncio.Future[None] | None = None  # while it is waited for
 
     async def __aenter__(self) -> Place:
         if not self.held:
@@ -97,6 +98,10 @@ class Place:
     ) -> None:
         if self.held:
             self._gate.leave(self)
+
+    def prefer(self, priority: int) -> None:
+        """Take another priority, also while it is waited for."""
+        self._gate.prefer(self, priority)
 
 
 class Gate:
@@ -148,6 +153,19 @@ class Gate:
             tokens: what the call may use, prompt and answer.
         """
         return Place(self, priority, share, tokens)
+
+    def prefer(self, place: Place, priority: int) -> None:
+        """Give a place that is waited for another priority; among those of the new one it comes last."""
+        future = place.given
+        if place.priority == priority:
+            return
+        if future is None or future.done():
+            place.priority = priority  # for the next time that it waits
+            return
+        self._queues[place.priority][place.share].remove((place, future))
+        self.waiting -= 1
+        place.priority = priority
+        self._queue(place, future, first=False)
 
     def answered(self, usage: Usage, place: Place | None = None) -> None:
         """A call was answered; to be told before its place is left."""
@@ -239,6 +257,7 @@ class Gate:
         again = False
         while True:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            place.given = future
             self._queue(place, future, first=again)
             self._admit()
             try:

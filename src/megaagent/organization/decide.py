@@ -11,7 +11,6 @@ from typing import Literal
 from megaagent import events as ev
 from megaagent.events import BOSS, ENGINE, AgentId, Fact, Message, name_of, superior_of
 from megaagent.organization.claims import unwritten
-from megaagent.organization.habits import STARVING
 from megaagent.organization.limits import Limits
 from megaagent.organization.members import Debt, Member
 from megaagent.organization.state import State
@@ -94,15 +93,6 @@ def runnable(state: State, member: Member) -> bool:
     """Whether the agent's next step may begin."""
     ready = member.going or bool(member.inbox)
     return ready and member.retired is None and member.call is None and not state.paused_above(member.id)
-
-
-def priority(state: State, member: Member) -> int:
-    """Lower goes first: who starves, then who is deepest in the tree, since all above it wait for what it hands in.
-
-    Measured by `benchmarks schedule`; those of one depth go in the order of asking, with turns among their groups.
-    """
-    starving = state.habits_of(member.id).times(STARVING)
-    return -100 * starving - member.id.count("/")
 
 
 def press(state: State, member: Member, limits: Limits, sign: str, text: str, new_id: NewId) -> list[Fact]:

@@ -26,8 +26,9 @@ from megaagent.organization.budget import Exhausted, Ledger
 from megaagent.organization.by_hand import ByHand
 from megaagent.organization.contexts import Contexts
 from megaagent.organization.cutting import TOLD
-from megaagent.organization.decide import follow_up, notice, priority, retire, runnable, settled, stalled
+from megaagent.organization.decide import follow_up, notice, retire, runnable, settled, stalled
 from megaagent.organization.digest import StateDigest
+from megaagent.organization.foresight import Foresight
 from megaagent.organization.limits import Limits
 from megaagent.organization.members import Member
 from megaagent.organization.monitors import TOLD_AT, overtaken, watch
@@ -81,6 +82,7 @@ class Organization:
         self._append = append
         self._epoch = epoch
         self._attended = attended
+        self.foresight = Foresight(state)
         self._digest = StateDigest(state)
         self._since_digest = 0
         self._steps: dict[AgentId, asyncio.Task[None]] = {}
@@ -164,6 +166,7 @@ class Organization:
             elif isinstance(record.event, ev.ModelAnswered):
                 self._show_overrun(record.agent, record.event)
             self.state.apply(record)
+            self.foresight.take_in(record)
             self._voices.take_in(record.event)
             if isinstance(record.event, ev.ModelAnswered | ev.CallFailed):
                 self.ledger.settled(record.agent)
@@ -267,7 +270,13 @@ class Organization:
         if len(some) < LOOKED_AT:  # round: from the beginning, with those who have come since
             self._rounds = iter(list(self.state.members))
         self._assert_not_forgotten(self.state.members[agent] for agent in some)
+        self._put_in_order(islice(list(self._voices.at_the_gate), LOOKED_AT))
         return self._let_pass()
+
+    def _put_in_order(self, waiting: Iterable[AgentId]) -> None:
+        """Give calls that wait to begin the priority that they have by now."""
+        for agent in waiting:
+            self._voices.prefer(agent, self.foresight.priority(self.state.members[agent]))
 
     def _let_pass(self) -> list[Fact]:
         """Agents whose call is overtaken by calls that were asked for much later ask anew, before all others."""
@@ -300,11 +309,12 @@ class Organization:
         for agent in sorted(decided - self._steps.keys()):
             member = state.members[agent]
             if self._may_begin(member):
-                self._ready.add(agent, priority(state, member))
+                self._ready.add(agent, self.foresight.priority(member))
                 self._asked.setdefault(agent, self._overtaken.get(agent, self._clock.now()))
             elif agent in self._ready:
                 self._ready.discard(agent)
                 self._asked.pop(agent, None)
+        self._put_in_order(decided & self._voices.at_the_gate.keys())
         while len(self._steps) < self.limits.active and (agent := self._ready.pop()) is not None:
             if not self._may_begin(state.members[agent]):
                 self._asked.pop(agent, None)

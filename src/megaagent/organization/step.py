@@ -18,7 +18,7 @@ from megaagent.organization.asking import Question
 from megaagent.organization.budget import Exhausted
 from megaagent.organization.contexts import Contexts
 from megaagent.organization.cutting import cut_off
-from megaagent.organization.decide import NewId, fail, notice, priority, runnable
+from megaagent.organization.decide import NewId, fail, notice, runnable
 from megaagent.organization.files import cut
 from megaagent.organization.limits import Limits
 from megaagent.organization.members import Member
@@ -50,6 +50,7 @@ class Steps:
         desk: makes the parts of a desk that tools act through.
         append: puts facts into the journal, in one transaction, and into the state.
         now: the run's clock.
+        priority: of an agent's call, lower goes first.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Steps:
         append: Append,
         now: Callable[[], float],
         new_id: NewId,
+        priority: Callable[[Member], int],
     ):
         self._state = state
         self._contexts = contexts
@@ -77,6 +79,7 @@ class Steps:
         self._append = append
         self._now = now
         self._new_id = new_id
+        self._priority = priority
         self._pausing = asyncio.Lock()
         self._cutting_off = asyncio.Lock()
 
@@ -157,7 +160,7 @@ class Steps:
             self._contexts.status(member),
             self._toolbox.specs,
             member.inbox,
-            priority(self._state, member),
+            self._priority(member),
         )
 
     async def _digest_failure(self, agent: AgentId, error: ModelError) -> None:

@@ -75,7 +75,7 @@ class Voices:
         self._missing: set[str] = set()  # adapters whose model the provider does not know, while others can be asked
         self._heard: set[str] = set()  # adapters that have answered
         self._windows: dict[str, int] = {}  # of adapters that have cut a prompt, the tokens that they have read
-        self.at_the_gate: set[AgentId] = set()  # whose call waits to begin: nothing of it is recorded yet, or paid for
+        self.at_the_gate: dict[AgentId, Place] = {}  # whose call waits to begin: nothing of it is recorded or paid for
         self._parked: set[asyncio.Task[object]] = set()  # the tasks of those
         for breaker in {id(each): each for each in self._breakers.values()}.values():
             breaker.watch(self._circuit_changed)
@@ -126,7 +126,7 @@ class Voices:
         place = self._place(voice, question)
         waited = not (self._breakers[voice.adapter].position == "closed" and gate.enter_now(place))
         if waited:
-            self.at_the_gate.add(question.agent)
+            self.at_the_gate[question.agent] = place
             task = asyncio.current_task()
             assert task is not None
             self._parked.add(task)
@@ -137,7 +137,7 @@ class Voices:
                 raise
             finally:
                 self._parked.discard(task)
-                self.at_the_gate.discard(question.agent)
+                self.at_the_gate.pop(question.agent, None)
         try:
             question = prepare() if waited else question
             if question is None:
@@ -186,6 +186,12 @@ class Voices:
         """Wait for nothing any more."""
         if self._economy is not None:
             await self._economy.close()
+
+    def prefer(self, agent: AgentId, priority: int) -> None:
+        """Give the agent's call another priority, if it waits to begin."""
+        place = self.at_the_gate.get(agent)
+        if place is not None:
+            place.prefer(priority)
 
     def call_off_waiting(self) -> None:
         """Cancel every task whose call waits to begin; a provider may have asked for a wait of hours."""
