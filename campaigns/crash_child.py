@@ -25,7 +25,7 @@ import msgspec
 from campaigns.failpoints import Failpoints, put
 from campaigns.sabotage import SAFEGUARDS
 from campaigns.story import GOAL, script
-from megaagent import Settings, launch
+from megaagent import Settings, launch, placement
 from megaagent.errors import MegaAgentError
 from megaagent.folder import RunFolder, all_runs
 from megaagent.models.contract import ModelRequest, ModelResponse
@@ -179,7 +179,7 @@ def main_of_phase(
     for safeguard in without:
         SAFEGUARDS[safeguard]()
     failpoints = failpoints or Failpoints(place, occurrence, lambda: os.kill(os.getpid(), number))
-    put(launch, "probe", _played)
+    put(placement, "probe", _played)
     put(launch, "Keeper", partial(Keeper, every=SNAPSHOT_EVERY))
     put(snapshots, "PER_AGENT", 1)
     put(store, "STALE", 0.2)  # seconds: a dead engine's lock on the branch is waited for, but not for so long

@@ -100,7 +100,8 @@ SINGLE = ("git.lock.made", "git.lock.synced", "model.billed", "effect.done")
 
 
 def put(owner: Any, attribute: str, new: object) -> None:
-    """Put something in the place of a part of the program, in this process."""
+    """Put something in the place of a part of the program, in this process; there must be such a part."""
+    inspect.getattr_static(owner, attribute)
     setattr(owner, attribute, new)
 
 

@@ -42,7 +42,7 @@ KINDS = ("restart", "cut", "kill", "takeover")
 SHORT, FULL = 1, 25  # cases of each kind
 WIDTHS = {"restart": (4, 8)}  # groups and workers in each, where a longer run is wanted
 PATIENCE = 240.0  # seconds for one engine
-RESTARTS = 10  # of the server under one run; it waits for up to ten seconds after each
+RESTARTS = 5  # of the server under one run; it waits for up to ten seconds after each
 HOWS = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 
 
@@ -111,7 +111,7 @@ def _restarted(outcome: Outcome, places: Places, proxy: Proxy, server: PostgresS
         _wait_for_journal(engine, places)
         while engine.poll() is None and outcome.reached < RESTARTS:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                engine.wait(chance.uniform(0.1, 1.5))
+                engine.wait(chance.uniform(0.05, 0.3 if outcome.reached < 2 else 1.5))
                 break
             server.restart(chance.choice(HOWS))
             outcome.reached += 1
@@ -124,7 +124,7 @@ def _restarted(outcome: Outcome, places: Places, proxy: Proxy, server: PostgresS
 def _cut(outcome: Outcome, places: Places, proxy: Proxy, server: PostgresServer, chance: random.Random) -> None:
     with _engine(places) as engine:
         _wait_for_journal(engine, places)
-        proxy.cut_often(chance.randrange(1 << 30), chance.choice((0.02, 0.1, 0.3)))
+        proxy.cut_often(chance.randrange(1 << 30), chance.choice((0.02, 0.1, 0.2)))
         _expect(outcome, places, engine.wait(PATIENCE), COMPLETED)
     proxy.spare()
     outcome.reached = proxy.cuts
