@@ -165,15 +165,17 @@ def _table(outcome: Outcome) -> Iterator[str]:
 def _parts(lines: Sequence[Line]) -> Iterator[str]:
     """The points beside the score, those of all arms together."""
     for part in dict.fromkeys(part for line in lines for part in line.parts):
-        counts = [(line.arm, line.parts[part]) for line in lines if part in line.parts]
-        yield f"{part}: " + ", ".join(f"{arm} {passed:,} of {total:,}" for arm, (passed, total) in counts)
+        counts = [(line.arm, "{:,} of {:,}".format(*line.parts[part])) for line in lines if part in line.parts]
+        same = len(counts) > 1 and len({count for _, count in counts}) == 1
+        told = f"{counts[0][1]} in every arm" if same else ", ".join(f"{arm} {count}" for arm, count in counts)
+        yield f"{part}: {told}"
 
 
 def _line(line: Line) -> str:
     items = f"{line.items}x{line.runs / line.items:g}" if line.runs != line.items else str(line.items)
     spread = f"{line.low:.1%}..{line.high:.1%}"
     figures = f"{line.tokens:>10,.0f}{money(line.cost):>10}{f'{line.seconds:,.1f} s':>10}"
-    return f"{line.arm:<15}{items:>7}{line.score:>8.1%}  {spread:<17}{figures}{line.agents:>8.1f}{line.steps:>8.1f}"
+    return f"{line.arm:<15}{items:>7}{line.score:>8.1%}  {spread:<17}{figures}{line.agents:>8,.1f}{line.steps:>8,.1f}"
 
 
 def _stage(stage: StageLine) -> str:

@@ -103,8 +103,8 @@ def _cells(line: Line, plan: Plan) -> Cells:
         f"{line.tokens:,.0f}",
         f"${line.cost:.4f}",
         f"{line.seconds:,.1f} s",
-        f"{line.agents:.1f}",
-        f"{line.steps:.1f}",
+        f"{line.agents:,.1f}",
+        f"{line.steps:,.1f}",
         (f"${line.total_cost:.2f}", unpriced),
     )
 

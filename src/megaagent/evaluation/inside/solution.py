@@ -58,12 +58,16 @@ def answered(request: dict[str, Any], space: dict[str, Any], kept: list[Any]) ->
         arguments, named = unpack(request["arguments"], own), unpack(request["named"], own)
         return {"value": pack(target(*arguments, **named), keep)}
     except BaseException as error:
-        return {"raised": type(error).__name__, "text": _told(error), "exits": not isinstance(error, Exception)}
+        return {"raised": type(error).__name__, "text": _said(error), "exits": not isinstance(error, Exception)}
 
 
 def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_said(error)}"
+
+
+def _said(error: BaseException) -> str:
     try:
-        return f"{type(error).__name__}: {error}"[:500]
+        return str(error)[:500]
     except BaseException:
         return "an error that cannot be told"
 

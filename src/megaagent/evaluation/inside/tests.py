@@ -79,11 +79,12 @@ def _raised(answer: dict[str, Any]) -> BaseException:
     """The error that the solution raised, as one of the same kind that no code of the solution's belongs to."""
     text = str(answer.get("text"))
     if answer.get("exits"):
-        return Lost(f"it raised {text}")
+        return Lost(f"it raised {answer['raised']}: {text}".rstrip(": "))
     builtin = getattr(importlib.import_module("builtins"), str(answer["raised"]), None)
-    kind = builtin if isinstance(builtin, type) and issubclass(builtin, Exception) else Exception
+    known = isinstance(builtin, type) and issubclass(builtin, Exception)
+    kind = builtin if known else Exception
     try:
-        error = kind(text)
+        error = kind(text if known else f"{answer['raised']}: {text}")
     except TypeError:
         error = Exception(text)
     error.of_the_solution = True  # type: ignore[attr-defined]
