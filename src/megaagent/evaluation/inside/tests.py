@@ -81,10 +81,9 @@ def _raised(answer: dict[str, Any]) -> BaseException:
     if answer.get("exits"):
         return Lost(f"it raised {answer['raised']}: {text}".rstrip(": "))
     builtin = getattr(importlib.import_module("builtins"), str(answer["raised"]), None)
-    known = isinstance(builtin, type) and issubclass(builtin, Exception)
-    kind = builtin if known else Exception
+    kind = builtin if isinstance(builtin, type) and issubclass(builtin, Exception) else None
     try:
-        error = kind(text if known else f"{answer['raised']}: {text}")
+        error = kind(text) if kind is not None else Exception(f"{answer['raised']}: {text}")
     except TypeError:
         error = Exception(text)
     error.of_the_solution = True  # type: ignore[attr-defined]
