@@ -22,7 +22,7 @@ STORE: Final = 256 << 20  # bytes of shared memory of a Ray that is begun here; 
 PATIENCE: Final = 5.0  # seconds for the first word of a cluster
 _SETTINGS: Final = b"\0\0\0\4\0\0\0\0\0"  # an empty frame of settings: the first that each side sends (RFC 9113, 3.4)
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
-LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+LOOPBACK: Final = "127.0.0.1"
 
 
 class Node(NamedTuple):
@@ -71,11 +71,11 @@ def connect(address: str) -> Any:
     Raises:
         ConfigurationError: Ray is not installed, nothing answers there, or it is of another version.
     """
-    # Ray reads both when it is imported. The first: with it a loopback address stays one, so that Ray listens for this
-    # machine only; otherwise it is replaced by one that others can reach. The second: whoever may speak to Ray may run
-    # anything.
-    if address == "local" or _is_loopback(address):
+    # Ray reads both when it is imported. The first: with it a Ray that is begun here listens for this machine only. The
+    # second: whoever may speak to Ray may run anything.
+    if address == "local":
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        os.umask(0o077)  # it writes its token and its logs so that everybody may read them
     if address == "local" or (Path.home() / ".ray" / "auth_token").exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
@@ -103,10 +103,6 @@ def connect(address: str) -> Any:
     return ray
 
 
-def _is_loopback(address: str) -> bool:
-    return address.rpartition(":")[0] in LOOPBACK
-
-
 def _nearby() -> str:
     """The one cluster of which this machine is a node."""
     services = import_module("ray._private.services")
@@ -115,9 +111,6 @@ def _nearby() -> str:
     except ConnectionError as error:
         told = " ".join(str(error).split())
         raise ConfigurationError(f"which Ray cluster? Say --ray-address HOST:PORT ({told[:300]})") from error
-    if _is_loopback(address):
-        constants: Any = import_module("ray._private.ray_constants")
-        constants.ENABLE_RAY_CLUSTER = False  # it is too late for the variable that sets it
     return address
 
 
@@ -159,9 +152,14 @@ def _knock(address: str) -> None:
 
 
 def _greet(address: str) -> None:
-    """Ask the cluster one thing, to see whether it lets us in."""
+    """Ask the cluster who its nodes are, to see whether it lets us in."""
     client = import_module("ray._raylet").GcsClient(address=address)
-    client.internal_kv_get(b"CLUSTER_METADATA", b"cluster", PATIENCE)
+    hosts = {node.node_manager_address for node in client.get_all_node_info(timeout=PATIENCE).values()}
+    if LOOPBACK in hosts:
+        # Ray replaces a loopback address by one that others can reach, where a cluster of this machine alone does not
+        # listen. It is too late for the variable that prevents it.
+        constants: Any = import_module("ray._private.ray_constants")
+        constants.ENABLE_RAY_CLUSTER = False
 
 
 def nodes(ray: Any) -> list[Node]:
