@@ -139,7 +139,7 @@ def _killed(outcome: Outcome, places: Places, proxy: Proxy, server: PostgresServ
         with _engine(places) as engine:
             where: Cut = chance.choice(("before", "after"))
             proxy.when_cut = engine.kill
-            proxy.cut_after(chance.randrange(8, 150), where)
+            proxy.cut_after(chance.randrange(8, 40), where)
             code = engine.wait(PATIENCE)
         if code != -signal.SIGKILL:
             break
@@ -157,7 +157,7 @@ def _taken_over(outcome: Outcome, places: Places, proxy: Proxy, server: Postgres
     with _engine(places) as late:
         _wait_for_journal(late, places)
         proxy.when_cut = partial(late.send_signal, signal.SIGSTOP)  # it stands still at a commit that is cut
-        proxy.cut_after(chance.randrange(5, 80), chance.choice(("before", "after")))
+        proxy.cut_after(chance.randrange(5, 40), chance.choice(("before", "after")))
         _wait_until(lambda: proxy.cuts > 0 or late.poll() is not None)
         folder = places.run()
         assert folder is not None

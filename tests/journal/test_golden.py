@@ -7,7 +7,7 @@ import sqlite3
 import typing
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -17,13 +17,18 @@ from megaagent import events as ev
 from megaagent.clock import WallClock
 from megaagent.errors import RunError
 from megaagent.events import Fact, Record
-from megaagent.journal import SQLiteJournal, open_reader
+from megaagent.journal import SQLiteJournal, open_journal, open_reader
 from megaagent.journal.codec import Codec
+from megaagent.journal.homes import settle
 from megaagent.journal.reader import SQLiteReader
 from megaagent.journal.schema import MIGRATIONS
 
+if TYPE_CHECKING:
+    from campaigns.postgres_server import PostgresServer
+
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.db"))
+TABLES = sorted(GOLDEN.glob("postgres-v*.sql"))
 FOUND_BY_WORDS = {ev.MessageSent, ev.NoteShared, ev.WorkReported}
 
 
@@ -65,6 +70,36 @@ async def test_a_run_goes_on_in_it(golden: Path):
         assert reader.verify().problem == ""
     with closing(sqlite3.connect(golden)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+
+
+@pytest.mark.parametrize("made", TABLES, ids=lambda path: path.stem)
+async def test_a_run_goes_on_in_the_tables_of_an_earlier_release(tmp_path: Path, postgres: PostgresServer, made: Path):
+    database = made.stem.replace("-", "_")
+    with closing(postgres.connect()) as connection:
+        connection.execute(f"CREATE DATABASE {database}".encode())
+    with closing(postgres.connect(database)) as connection:
+        connection.execute(made.read_bytes())
+    path = settle(tmp_path, postgres.address.rpartition("/")[0] + f"/{database}", "golden")
+    before = expected(GOLDEN / "v1.db")
+    with closing(open_reader(path)) as reader:
+        assert list(reader.records()) == before
+        assert reader.verify().problem == ""
+        assert reader.snapshot("state") == (len(before), b"a reading of it all")
+        found = {type(record.event) for record, _ in reader.search("short")}
+        assert found == FOUND_BY_WORDS & {type(record.event) for record in before}
+    journal = open_journal(path, WallClock())
+    [record] = await journal.append([Fact("engine:", 0, ev.RunResumed("2"))])
+    await journal.close()
+    with closing(open_reader(path)) as reader:
+        assert list(reader.records()) == [*before, record]
+        assert reader.verify().problem == ""
+
+
+def test_every_version_of_the_tables_has_a_golden_one():
+    pytest.importorskip("psycopg")
+    from megaagent.journal.postgres import tables
+
+    assert [path.stem for path in TABLES] == [f"postgres-v{n}" for n in range(1, len(tables.MIGRATIONS) + 1)]
 
 
 async def test_a_fact_of_an_older_shape_is_turned_into_todays(path: Path):

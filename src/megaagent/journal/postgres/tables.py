@@ -14,6 +14,62 @@ MIGRATING: Final = 0x4D656761  # "Mega": of the advisory lock that who makes the
 Migration = Callable[[Connection], None]
 
 
+FIRST_TABLES: Sequence[str] = (
+    "CREATE TABLE megaagent.meta (name text PRIMARY KEY, value bigint NOT NULL)",
+    """CREATE TABLE megaagent.run (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name text NOT NULL UNIQUE,
+        epoch bigint NOT NULL,
+        position bigint NOT NULL,
+        chain bytea NOT NULL,
+        holder text NOT NULL,
+        lease timestamptz NOT NULL,
+        made timestamptz NOT NULL DEFAULT clock_timestamp()
+    ) WITH (fillfactor = 20)""",  # its few rows change with every commit
+    """CREATE TABLE megaagent.record (
+        run bigint NOT NULL REFERENCES megaagent.run ON DELETE CASCADE,
+        position bigint NOT NULL,
+        epoch bigint NOT NULL,
+        time double precision NOT NULL,
+        agent text COLLATE "C" NOT NULL,
+        step bigint NOT NULL,
+        kind text COLLATE "C" NOT NULL,
+        body bytea NOT NULL,
+        chain bytea NOT NULL,
+        PRIMARY KEY (run, position)
+    )""",
+    "CREATE INDEX record_agent ON megaagent.record (run, agent, position)",
+    """CREATE TABLE megaagent.blob (
+        run bigint NOT NULL REFERENCES megaagent.run ON DELETE CASCADE,
+        digest text COLLATE "C" NOT NULL,
+        size bigint NOT NULL,
+        packed boolean NOT NULL,
+        data bytea NOT NULL,
+        PRIMARY KEY (run, digest)
+    )""",
+    "ALTER TABLE megaagent.blob ALTER data SET STORAGE EXTERNAL",  # it is compressed already
+    """CREATE TABLE megaagent.snapshot (
+        run bigint NOT NULL REFERENCES megaagent.run ON DELETE CASCADE,
+        name text NOT NULL,
+        position bigint NOT NULL,
+        digest text NOT NULL,
+        packed boolean NOT NULL,
+        data bytea NOT NULL,
+        PRIMARY KEY (run, name, position)
+    )""",
+    "CREATE TEXT SEARCH DICTIONARY megaagent.stems (TEMPLATE = snowball, LANGUAGE = english)",
+    "CREATE TEXT SEARCH CONFIGURATION megaagent.words (COPY = pg_catalog.simple)",
+    "ALTER TEXT SEARCH CONFIGURATION megaagent.words ALTER MAPPING REPLACE simple WITH megaagent.stems",
+    """CREATE TABLE megaagent.recall (
+        run bigint NOT NULL REFERENCES megaagent.run ON DELETE CASCADE,
+        position bigint NOT NULL,
+        words tsvector NOT NULL,
+        PRIMARY KEY (run, position)
+    )""",
+    "CREATE INDEX recall_words ON megaagent.recall USING gin (words)",
+)
+
+
 def first_tables(connection: Connection) -> None:
     """Runs with their fence, facts, contents, snapshots, and the words to be recalled.
 
@@ -22,60 +78,7 @@ def first_tables(connection: Connection) -> None:
     runs at once; one lexeme of each text names its run. The words of a text are split by us: the database's own parser
     takes a path for one word.
     """
-    for statement in (
-        "CREATE TABLE megaagent.meta (name text PRIMARY KEY, value bigint NOT NULL)",
-        """CREATE TABLE megaagent.run (
-            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-            name text NOT NULL UNIQUE,
-            epoch bigint NOT NULL,
-            position bigint NOT NULL,
-            chain bytea NOT NULL,
-            holder text NOT NULL,
-            lease timestamptz NOT NULL,
-            made timestamptz NOT NULL DEFAULT clock_timestamp()
-        ) WITH (fillfactor = 20)""",  # its few rows change with every commit
-        """CREATE TABLE megaagent.record (
-            run bigint NOT NULL REFERENCES megaagent.run ON DELETE CASCADE,
-            position bigint NOT NULL,
-            epoch bigint NOT NULL,
-            time double precision NOT NULL,
-            agent text COLLATE "C" NOT NULL,
-            step bigint NOT NULL,
-            kind text COLLATE "C" NOT NULL,
-            body bytea NOT NULL,
-            chain bytea NOT NULL,
-            PRIMARY KEY (run, position)
-        )""",
-        "CREATE INDEX record_agent ON megaagent.record (run, agent, position)",
-        """CREATE TABLE megaagent.blob (
-            run bigint NOT NULL REFERENCES megaagent.run ON DELETE CASCADE,
-            digest text COLLATE "C" NOT NULL,
-            size bigint NOT NULL,
-            packed boolean NOT NULL,
-            data bytea NOT NULL,
-            PRIMARY KEY (run, digest)
-        )""",
-        "ALTER TABLE megaagent.blob ALTER data SET STORAGE EXTERNAL",  # it is compressed already
-        """CREATE TABLE megaagent.snapshot (
-            run bigint NOT NULL REFERENCES megaagent.run ON DELETE CASCADE,
-            name text NOT NULL,
-            position bigint NOT NULL,
-            digest text NOT NULL,
-            packed boolean NOT NULL,
-            data bytea NOT NULL,
-            PRIMARY KEY (run, name, position)
-        )""",
-        "CREATE TEXT SEARCH DICTIONARY megaagent.stems (TEMPLATE = snowball, LANGUAGE = english)",
-        "CREATE TEXT SEARCH CONFIGURATION megaagent.words (COPY = pg_catalog.simple)",
-        "ALTER TEXT SEARCH CONFIGURATION megaagent.words ALTER MAPPING REPLACE simple WITH megaagent.stems",
-        """CREATE TABLE megaagent.recall (
-            run bigint NOT NULL REFERENCES megaagent.run ON DELETE CASCADE,
-            position bigint NOT NULL,
-            words tsvector NOT NULL,
-            PRIMARY KEY (run, position)
-        )""",
-        "CREATE INDEX recall_words ON megaagent.recall USING gin (words)",
-    ):
+    for statement in FIRST_TABLES:
         connection.execute(statement.encode())
 
 
