@@ -201,6 +201,43 @@ async def test_a_server_that_cannot_begin_is_told(how: str, words: str):
             pass
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (ServerConfig("x", command="cat"), "it answered with an error: Method not found"),
+        (ServerConfig("x", command="cat", cwd="/nothing/of/that/name"), "there is no folder '/nothing/of/that/name'"),
+        (ServerConfig("x", command="true"), "it ended"),
+    ],
+)
+async def test_what_is_no_server_is_told(config: ServerConfig, words: str):
+    with pytest.raises(ConfigurationError, match=words):
+        async with begun(config):
+            pass
+
+
+@pytest.mark.parametrize("kind", ["http", "sse"])
+async def test_a_url_without_a_server_is_told(kind: str):
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"), stderr=asyncio.subprocess.DEVNULL
+    )
+    config = ServerConfig("x", type=kind, url=f"http://127.0.0.1:{port}/mcp")
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                with pytest.raises(ConfigurationError) as told:
+                    async with begun(config):
+                        pass
+                if "ConnectError" not in str(told.value):
+                    break
+        assert "it answered with HTTP " in str(told.value) and "look whether an MCP server is at this url" in str(
+            told.value
+        )
+    finally:
+        process.kill()
+        await process.wait()
+
+
 async def test_a_program_that_is_not_there_is_told():
     with pytest.raises(ConfigurationError, match="there is no program 'nothing-of-that-name'"):
         async with begun(ServerConfig("x", command="nothing-of-that-name")):

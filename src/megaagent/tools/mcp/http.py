@@ -29,17 +29,21 @@ class Door(TokenStorage):
 
     Attributes:
         tokens: all that there were; they are secrets.
-        refused: the status of its last answer, when it did not let us in.
+        status: of its last answer.
     """
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
-        self.refused: int | None = None
+        self.status = 200
         self._tokens: OAuthToken | None = None
 
     def told(self) -> str | None:
-        """What is to be done when it did not let us in."""
-        return None if self.refused is None else LOGIN.format(status=self.refused)
+        """What its last answer says of it, if that was an error."""
+        if self.status < 400:
+            return None
+        if self.status in (401, 403):
+            return LOGIN.format(status=self.status)
+        return f"it answered with HTTP {self.status}: look whether an MCP server is at this url, and of which type"
 
     async def get_tokens(self) -> OAuthToken | None:
         return self._tokens
@@ -100,7 +104,7 @@ class _Bounded(httpx2.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         response = await super().handle_async_request(request)
-        self._door.refused = response.status_code if response.status_code in (401, 403) else None
+        self._door.status = response.status_code
         if "text/event-stream" not in response.headers.get("content-type", ""):
             assert isinstance(response.stream, httpx2.AsyncByteStream)
             response.stream = _Counted(response.stream)

@@ -163,7 +163,11 @@ class Link:
         if isinstance(error, MCPError) and error.code == types.CONNECTION_CLOSED:
             return "it ended"
         if isinstance(error, FileNotFoundError):
-            return f"there is no program {self._config.command!r}"
+            cwd = self._config.cwd
+            missing = f"folder {cwd!r}" if error.filename == cwd else f"program {self._config.command!r}"
+            return f"there is no {missing}"
+        if isinstance(error, MCPError):
+            return self._hide(f"it answered with an error: {error.message}")[:2_000]
         if isinstance(error, ValidationError):
             first = error.errors(include_url=False, include_input=False)[0]
             return f"it broke the protocol: {'.'.join(map(str, first['loc']))}: {first['msg']}"[:500]
