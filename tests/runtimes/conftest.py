@@ -33,6 +33,8 @@ from megaagent.workspace import Stamp, Workspace
 KEY = "sk-the-key-of-the-provider-1234567890"
 MODEL = "openai:echo"
 STAMP = Stamp("boss", "run", 0, 0, 1_700_000_000.0)
+NO_PROGRAMS = {"runtime.programs_on": "nowhere"}  # nobody looks for walls, which takes a process on each node
+SMALL = NO_PROGRAMS | {"runtime.models_on": "one"}
 TOKEN = "the-token-of-the-cluster-0123456789abcdef"
 
 
@@ -228,6 +230,6 @@ def cluster() -> Iterator[Nodes]:
     """Three nodes: one that only leads, and two that work."""
     for nodes in new_cluster():
         nodes.add("head", cpus=0)
-        nodes.add("one", cpus=2)
+        nodes.add("one", cpus=2, resources={"one": 10})
         nodes.add("two", cpus=1)
         yield nodes

@@ -17,7 +17,7 @@ from megaagent.errors import ModelError, SandboxError
 from megaagent.models.contract import ModelResponse
 from megaagent.runtimes.ray import RayRuntime
 
-from .conftest import KEY, MODEL, Nodes, World, a_world, ended, new_cluster, python, question, started
+from .conftest import KEY, MODEL, NO_PROGRAMS, Nodes, World, a_world, ended, new_cluster, python, question, started
 
 pytestmark = pytest.mark.xdist_group("ray")
 THIRD = "sk-the-key-of-the-third-node-1234567890"
@@ -83,7 +83,7 @@ def what_is_seen(cluster: Nodes) -> dict[str, Any]:
 
 
 async def test_a_node_is_added_and_killed_under_load(cluster: Nodes):
-    async with a_world(cluster.environ, cluster.ray()) as world:
+    async with a_world(cluster.environ, cluster.ray(**NO_PROGRAMS)) as world:
         await asyncio.to_thread(cluster.add, "third", cpus=1, environ={"OPENAI_API_KEY": THIRD})
         await asked_by(world, THIRD)  # it takes its share
         names, calls = await flight(world, 200)
@@ -109,7 +109,9 @@ async def test_a_node_is_added_and_killed_under_load(cluster: Nodes):
 
 async def test_programs_of_a_killed_node(cluster: Nodes):
     await asyncio.to_thread(cluster.add, "third", cpus=1, resources={"special": 2})
-    async with a_world(cluster.environ, cluster.ray(**{"runtime.programs_on": "special"})) as world:
+    async with a_world(
+        cluster.environ, cluster.ray(**{"runtime.programs_on": "special", "runtime.models_on": "one"})
+    ) as world:
         unheard = await started(world, *python("import time; time.sleep(5); print('done'); open('made', 'w')"))
         reading = asyncio.create_task(unheard.read(3600, 3600))
         heard = await started(world, *python("print('ready'); input()"), stdin=None)
@@ -155,7 +157,8 @@ async def test_a_node_that_is_drained_ends_what_it_has_and_gets_nothing_new(clus
 
 
 async def test_the_connection_of_the_head_is_lost(cluster: Nodes):
-    async with a_world(cluster.environ, cluster.ray()) as world:
+    only_one = {"runtime.models_on": "one", "runtime.programs_on": "one"}
+    async with a_world(cluster.environ, cluster.ray(**only_one)) as world:
         names, calls = await flight(world, 50)
         program = await started(world, *python("import time; time.sleep(1); print('done')"))
         dialogue = await started(world, *python("print('ready'); input()"), stdin=None)
@@ -176,7 +179,7 @@ async def test_the_connection_of_the_head_is_lost(cluster: Nodes):
 async def test_the_whole_cluster_is_lost_and_the_engine_lives():
     for nodes in new_cluster():
         nodes.add("head", cpus=1)
-        async with a_world(nodes.environ, nodes.ray()) as world:
+        async with a_world(nodes.environ, nodes.ray(**NO_PROGRAMS)) as world:
             names, calls = await flight(world, 5)
             await asyncio.to_thread(nodes.say, lose_head=True)
             async with asyncio.timeout(PATIENCE):

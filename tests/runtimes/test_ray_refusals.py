@@ -22,7 +22,7 @@ from megaagent.runtimes.ray_wire import Asked, Order, Versions
 from megaagent.settings import Settings, changed
 from megaagent.workspace import Workspace
 
-from .conftest import KEY, STAMP, TOKEN, Nodes, a_world, python, question, ray_or_skip, started
+from .conftest import KEY, NO_PROGRAMS, SMALL, STAMP, TOKEN, Nodes, a_world, python, question, ray_or_skip, started
 
 pytestmark = pytest.mark.xdist_group("ray")
 REAL = "openai:gpt-4.1"  # at its own address, for which a key is needed; it is not asked
@@ -110,7 +110,7 @@ async def pretending(cluster: Nodes, **versions: str) -> Nodes:
 @pytest.fixture
 def order(tmp_path: Path, cluster: Nodes) -> Iterator[Order]:
     workspace = Workspace.create(tmp_path / "workspace.git", stamp=STAMP, durable=False)
-    settings = changed(Settings(), cluster.ray(**{"model.name": "sim:gobang"}), "the test")
+    settings = changed(Settings(), cluster.ray(**{"model.name": "sim:gobang"} | SMALL), "the test")
     yield order_for("run", settings, workspace, cluster.environ)
     workspace.close()
 
@@ -144,17 +144,17 @@ async def test_nodes_that_lack_something(cluster: Nodes):
     )
     own = {"model.name": REAL, "model.base_url": None}
     # No node has a key: nothing begins.
-    text = await refusal(cluster, **own, **{"runtime.models_on": "third"})
+    text = await refusal(cluster, **own, **NO_PROGRAMS, **{"runtime.models_on": "third"})
     assert "127.0.0.1: openai:gpt-4.1 needs a key: set OPENAI_API_KEY" in text
     # One has none: it is not used, and that is said. The head needs none.
     headless = {name: value for name, value in cluster.environ.items() if name != "OPENAI_API_KEY"}
-    async with a_world(headless, cluster.ray(**own)) as world:
+    async with a_world(headless, cluster.ray(**own, **NO_PROGRAMS)) as world:
         assert any("models are not asked from 127.0.0.1: openai:gpt-4.1 needs a key" in note for note in world.notes)
     # Its environment would have the model asked elsewhere than the head's says.
-    text = await refusal(cluster, {"OPENAI_BASE_URL": "https://:secret-of-mine-123@example.com/v1"}, **own)
+    text = await refusal(cluster, {"OPENAI_BASE_URL": "https://:secret-of-mine-123@example.com/v1"}, **own, **SMALL)
     assert "example.com" in text and "api.openai.com" in text and "secret-of-mine" not in text
     # No walls of the level that is asked for hold there: its programs are refused (P11), and nothing weaker is taken.
-    walls = {"runtime.programs_on": "third", "sandbox.level": "bubblewrap"}
+    walls = {"runtime.programs_on": "third", "runtime.models_on": "one", "sandbox.level": "bubblewrap"}
     async with a_world(cluster.environ, cluster.ray(**walls)) as world:
         assert world.runtime.level == "refused"
         assert any("programs are refused on 127.0.0.1" in note and "bubblewrap" in note for note in world.notes)
@@ -180,7 +180,7 @@ async def test_no_key_is_in_any_file_of_ray_or_in_an_order(cluster: Nodes, order
     from megaagent.runtimes.ray_wire import encode
 
     async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(a_world(cluster.environ, cluster.ray()))
+        world = await stack.enter_async_context(a_world(cluster.environ, cluster.ray(**SMALL)))
         await world.runtime.complete("openai:echo", question("a word"))
         assert world.provider.by["a word"] == KEY
     assert KEY.encode() not in encode(order)

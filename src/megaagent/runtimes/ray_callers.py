@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, Final
 from uuid import uuid4
@@ -15,6 +15,7 @@ from megaagent.runtimes.ray_wire import Complete, Hello, Order, Reply, encode
 from megaagent.runtimes.ray_workers import Caller, lost
 
 BATCH: Final = 64  # calls that are handed over in one message: the others go to the next, while this one is read
+OPENING: Final = 60.0  # seconds after which a worker that has not begun is given up
 _ANSWERS: Final = msgspec.msgpack.Decoder(list[tuple[int, Reply]])
 _HELLO: Final = msgspec.msgpack.Decoder(Hello)
 
@@ -98,6 +99,24 @@ class Line:
         self.load = 0
 
 
+class Patience:
+    """Nodes on which workers did not begin are tried again later and later."""
+
+    def __init__(self) -> None:
+        self._failures = Counter[str]()
+        self._until: dict[str, float] = {}
+
+    def may(self, node: Node) -> bool:
+        return asyncio.get_running_loop().time() >= self._until.get(node.id, 0.0)
+
+    def failed(self, node: Node) -> None:
+        self._failures[node.id] += 1
+        self._until[node.id] = asyncio.get_running_loop().time() + min(60.0, 2.0 ** self._failures[node.id])
+
+    def succeeded(self, node: Node) -> None:
+        self._failures.pop(node.id, None)
+
+
 class Callers:
     """All of them; calls wait here in the order in which they came while each has as many as it may.
 
@@ -114,7 +133,8 @@ class Callers:
         self._opening: dict[str, int] = {}  # by node
         self._waiting: deque[Complete] = deque()
         self.problems: dict[str, str] = {}  # by node: why it is not used
-        self.hosts: dict[str, str] = {}
+        self._patience = Patience()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def usable(self) -> bool:
@@ -132,23 +152,30 @@ class Callers:
             self._waiting = deque(call for call in self._waiting if call.id != id)
         self._go_on()
 
+    async def survey(self, nodes: list[Node]) -> None:
+        """Begin on every node that may be used; returns when all have begun, or it is known why not."""
+        await self.follow(nodes)
+        await asyncio.gather(*self._tasks)
+
     async def follow(self, nodes: list[Node]) -> None:
         """Have so many processes on every node that may have some, and leave those that are to go."""
         there = {node.id: node for node in nodes if node.has(self._order.runtime.models_on)}
         self.problems = {id: problem for id, problem in self.problems.items() if id in there}
         for line in self._lines:
             line.closing = line.closing or line.node.id not in there or there[line.node.id].leaving
-        wanted = [
-            node
-            for node in there.values()
-            if not node.leaving and node.id not in self.problems
-            for _ in range(self._order.runtime.callers - self._on(node))
-        ]
-        await asyncio.gather(*map(self._open, wanted))
+        for node in there.values():
+            if not node.leaving and node.id not in self.problems and self._patience.may(node):
+                for _ in range(self._order.runtime.callers - self._on(node)):
+                    self._opening[node.id] = self._opening.get(node.id, 0) + 1
+                    task = asyncio.create_task(self._open(node))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
         for line in [each for each in self._lines if each.closing and not each.load]:
             await self._leave(line)
 
     async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
         for line in list(self._lines):
             await self._leave(line)
 
@@ -159,7 +186,6 @@ class Callers:
         return open_there + self._opening.get(node.id, 0)
 
     async def _open(self, node: Node) -> None:
-        self._opening[node.id] = self._opening.get(node.id, 0) + 1
         resources = {self._order.runtime.models_on: 0.001} if self._order.runtime.models_on else {}
         actor = (
             self._ray.remote(Caller)
@@ -174,10 +200,15 @@ class Callers:
             .remote(self._told)
         )
         try:
-            hello = _HELLO.decode(await actor.open.remote())
+            async with asyncio.timeout(OPENING):
+                hello = _HELLO.decode(await actor.open.remote())
+        except asyncio.CancelledError:
+            end(self._ray, actor)
+            raise
         except Exception as error:
             end(self._ray, actor)
-            if not is_lost(error):
+            self._patience.failed(node)
+            if not (is_lost(error) or isinstance(error, TimeoutError)):
                 self.problems[node.id] = f"{node.host}: {reason(error)}"
             return
         finally:
@@ -186,6 +217,7 @@ class Callers:
             end(self._ray, actor)
             self.problems[node.id] = f"{node.host}: {hello.problem}"
             return
+        self._patience.succeeded(node)
         line = Line(actor, node, self._ended)
         line.gone.add_done_callback(lambda gone: self._lost(line, gone.result()))
         self._lines.append(line)

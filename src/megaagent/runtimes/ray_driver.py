@@ -43,7 +43,7 @@ class Driver:
             ConfigurationError: no node can ask the models.
         """
         there = nodes(self._ray)
-        level, _ = await asyncio.gather(self._places.survey(there), self._callers.follow(there))
+        level, _ = await asyncio.gather(self._places.survey(there), self._callers.survey(there))
         if not self._callers.usable:
             words = "; ".join(dict.fromkeys(self._callers.problems.values())) or "there is no node that may"
             raise ConfigurationError(f"no node of the cluster can ask the models: {words}")
@@ -83,9 +83,13 @@ class Driver:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
-            there = nodes(self._ray)
-            self._places.follow(there)
-            await self._callers.follow(there)
+            try:
+                there = await asyncio.to_thread(nodes, self._ray)  # it waits while the cluster's head is away
+                self._places.follow(there)
+                await self._callers.follow(there)
+            except Exception as error:
+                # Workers need no head of the cluster to go on; when it stays away, Ray ends this process.
+                print(f"the nodes are not known now: {error!r}", file=sys.stderr)  # noqa: T201  # for who begins us
 
 
 async def main() -> None:

@@ -17,6 +17,7 @@ from megaagent.runtimes.ray_frames import Frames
 from megaagent.runtimes.ray_wire import Done, Off, Order, Ready, Refused, Reply, Said, Wanted, encode
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds until a connection that was lost is tried again
+BEGINNING: Final = 300.0  # seconds until a cluster is ready
 LEAVING: Final = 15.0  # seconds that the process has to end by itself
 _SAID: Final = msgspec.msgpack.Decoder(Said)
 
@@ -103,7 +104,13 @@ class Link:
         frames = Frames(self._process.stdout, self._process.stdin)
         frames.say(encode(self._order))
         try:
-            said = _SAID.decode(await anext(frames))
+            async with asyncio.timeout(BEGINNING):
+                said = _SAID.decode(await anext(frames))
+        except TimeoutError:
+            await self._end()
+            raise ConfigurationError(
+                f"the Ray cluster was not ready within {BEGINNING:.0f} s; see ray status"
+            ) from None
         except StopAsyncIteration:
             words = self._last_words()
             await self._end()

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import msgspec
 
-from megaagent.runtimes.ray_callers import reason
+from megaagent.runtimes.ray_callers import OPENING, Patience, reason
 from megaagent.runtimes.ray_cluster import NAMESPACE, Node, end, is_lost, on_node, want
 from megaagent.runtimes.ray_wire import Act, Begin, Failure, Hello, Order, Reply, encode
 from megaagent.runtimes.ray_workers import HELD, Place, lost
@@ -20,7 +20,6 @@ from megaagent.workspace import Workspace
 
 _REPLY: Final = msgspec.msgpack.Decoder(Reply)
 _HELLO: Final = msgspec.msgpack.Decoder(Hello)
-OPENING: Final = 60.0  # seconds after which a place that was not made is given up; another job may have taken its core
 MOST: Final = 1000  # places that an autoscaler is asked for, unless the settings say how many
 _ENTRY: Final = 100  # bytes that a name in a list of files is reckoned with
 
@@ -105,6 +104,7 @@ class Places:
         self._tasks: set[asyncio.Task[None]] = set()
         self._nodes: list[Node] = []
         self._taken = Counter[str]()  # by node: places made since its free cores were counted
+        self._patience = Patience()
         self._asked = 0  # of an autoscaler
         self._required = order.level
         self.problems: dict[str, str] = {}  # by node: why no programs run there
@@ -187,7 +187,9 @@ class Places:
         if self._order.runtime.places:
             wanted = min(wanted, self._order.runtime.places - len(self._seats) - opening)
         for _ in range(wanted):
-            room = [node for node in self._nodes if self._fits(node) and self._free(node) > 0]
+            room = [
+                node for node in self._nodes if self._fits(node) and self._patience.may(node) and self._free(node) > 0
+            ]
             if not room:
                 break
             self._run(self._open(max(room, key=self._free)))
@@ -233,7 +235,8 @@ class Places:
             raise
         except Exception as error:
             end(self._ray, actor)
-            if not (is_lost(error) or isinstance(error, TimeoutError)):
+            self._patience.failed(node)
+            if not (is_lost(error) or isinstance(error, TimeoutError)):  # another job may have taken its core
                 self.problems[node.id] = f"{node.host}: {reason(error)}"
             return
         finally:
@@ -242,6 +245,7 @@ class Places:
             end(self._ray, actor)
             self.problems[node.id] = f"{node.host}: {hello.problem}"
             return
+        self._patience.succeeded(node)
         self._seats.append(Seat(actor, node, hello.level))
         self._go_on()
 
