@@ -306,10 +306,11 @@ class Organization:
         if self.ledger.out_of_time(self._clock.now()):
             self.end("exhausted", f"the wall time of {self.ledger.seconds:g} s is used up")
             return
+        crowded = len(self._steps) + len(self._ready) + len(decided) > self.limits.active
         for agent in sorted(decided - self._steps.keys()):
             member = state.members[agent]
             if self._may_begin(member):
-                self._ready.add(agent, self.foresight.priority(member))
+                self._ready.add(agent, self.foresight.priority(member) if crowded else 0)
                 self._asked.setdefault(agent, self._overtaken.get(agent, self._clock.now()))
             elif agent in self._ready:
                 self._ready.discard(agent)

@@ -16,6 +16,9 @@ class Ready:
         self._newest: dict[AgentId, tuple[int, int]] = {}
         self._numbers = count()
 
+    def __len__(self) -> int:
+        return len(self._newest)
+
     def __contains__(self, agent: AgentId) -> bool:
         return agent in self._newest
 
