@@ -162,7 +162,7 @@ def _nobody() -> Any:
 async def test_the_money_cap_holds_and_can_be_raised(tmp_path: Path) -> None:
     asked = wish(tmp_path, "gsm8k", max_cost=0.06, set={"budget.cost": 0.05})
     outcome = await evaluate(asked, environ={})
-    assert outcome.left > 0 and not outcome.failed
+    assert outcome.left > 0 and not outcome.failed and not outcome.halted
     assert 0 < outcome.spent <= 0.06
     raised = wish(tmp_path, "gsm8k", max_cost=5.0, set={"budget.cost": 0.05})
     assert (await evaluate(raised, environ={})).left == 0
@@ -209,7 +209,7 @@ async def test_a_wrong_key_stops_the_evaluation_and_nothing_is_lost(tmp_path: Pa
     asked = wish(tmp_path, "gsm8k", parallel=1)
     outcome = await evaluate(asked, environ={}, models={"sim:answers": model})
     assert model.asked == 1
-    assert outcome.left == 5 and len(outcome.failed) == 1 and "no such key" in outcome.failed[0]
+    assert outcome.halted and outcome.left == 5 and len(outcome.failed) == 1 and "no such key" in outcome.failed[0]
     assert scores(await evaluate(asked, environ={})) == {"full": 1.0, "single": 1.0}
 
 

@@ -137,6 +137,10 @@ def _table(outcome: Outcome) -> Iterator[str]:
     yield ""
     simulated = " (a simulation: scores, tokens, money and times are made up)" if plan.simulated else ""
     yield f"MegaAgent {plan.version} with {clean(plan.model)}{simulated}; means of one run:"
+    if not outcome.rows:
+        yield "no run has a result yet"
+        yield from _undone(outcome)
+        return
     figures = f"{'TOKENS':>10}{'MONEY':>10}{'TIME':>10}{'AGENTS':>8}{'STEPS':>8}"
     yield f"{'ARM':<15}{'ITEMS':>7}{'SCORE':>8}  {'95 %':<17}{figures}"
     yield from map(_line, lines_of(outcome.rows))
@@ -153,9 +157,17 @@ def _table(outcome: Outcome) -> Iterator[str]:
     yield f"{'ARM':<15}{'STAGE':<10}{'CALLS':>8}{'TOKENS':>12}{'SHARE':>8}{'MONEY':>11}{'TIME':>11}"
     yield from map(_stage, stages_of(outcome.rows))
     yield ""
+    yield from _undone(outcome)
+
+
+def _undone(outcome: Outcome) -> Iterator[str]:
+    """What was spent, and what there is to do still."""
     yield f"{money(outcome.spent)} spent in all{' (simulated)' if outcome.plan.simulated else ''}"
     if outcome.left:
-        yield f"{plural(outcome.left, 'run was', 'runs were')} not begun; raise --max-cost and call again to go on"
+        why = (
+            "since the next would fail like this one" if outcome.halted else "raise --max-cost and call again to go on"
+        )
+        yield f"{plural(outcome.left, 'run was', 'runs were')} not begun; {why}"
     for failed in outcome.failed[:10]:
         yield f"not done: {clean(failed)[:300]}"
     if outcome.failed:

@@ -63,7 +63,8 @@ class Outcome(Struct, frozen=True):
 
     Attributes:
         rows: of this wish's arms, items and repeats; those of earlier calls among them.
-        left: items that were not begun since the money would not do.
+        left: runs that were not begun, since the money would not do or a person must act first.
+        halted: it is a person who must act.
         failed: what could not be run or scored, in words; it is tried again by the next call.
     """
 
@@ -72,6 +73,7 @@ class Outcome(Struct, frozen=True):
     left: int
     failed: list[str]
     spent: float
+    halted: bool = False
 
 
 async def evaluate(
@@ -111,7 +113,7 @@ async def evaluate(
         await evaluation.go()
         wanted = set(evaluation.keys())
         rows = [row for row in results.rows if row.key in wanted]
-        return Outcome(plan, rows, evaluation.left, evaluation.failed, evaluation.purse.spent)
+        return Outcome(plan, rows, evaluation.left, evaluation.failed, evaluation.purse.spent, evaluation.halted)
 
 
 def digest_of(items: Sequence[Item]) -> str:
@@ -159,7 +161,7 @@ class _Evaluation:
         self._tell = tell
         self._sandbox = sandbox
         self._places = asyncio.Semaphore(wish.parallel)
-        self._halted = False
+        self.halted = False
         self.left = 0
         self.failed: list[str] = []
         spent = sum(row.cost + row.panel for row in results.rows)
@@ -195,7 +197,7 @@ class _Evaluation:
 
     async def _one(self, arm: Arm, item: Item, sample: int) -> None:
         async with self._places:
-            if self._halted:
+            if self.halted:
                 self.left += 1
                 return
             place = self._place(arm, item, sample)
@@ -212,7 +214,7 @@ class _Evaluation:
                 self.failed.append(f"{arm.name}, {item.id}: {error}")
                 return
             if not ran.over:
-                self._halted = self._halted or ran.status == "paused"  # a person must act: so would the next ones
+                self.halted = self.halted or ran.status == "paused"  # a person must act: so would the next ones
                 self.failed.append(f"{arm.name}, {item.id}: its run is {ran.status or 'cut off'}: {ran.reason}")
                 return
             row = self._row(arm, item, sample, ran, mark, budget, panel)
