@@ -39,6 +39,8 @@ class Fault(Struct, frozen=True):
         shows: what must be in the journal for each time that it was played.
         paid: the provider has worked on the attempt that failed, so the journal must keep a reservation for it.
         agents: played on agents below the boss only; otherwise on everybody's calls, the verifier's included.
+        text: it spoils the text of arguments, which there is not where they are an object (a whole answer of the
+            Messages API).
         lasts: goes on until a person has acted.
         times: how often it is played in a row.
     """
@@ -48,6 +50,7 @@ class Fault(Struct, frozen=True):
     spoil: Spoil | None = None
     paid: bool = False
     agents: bool = False
+    text: bool = False
     lasts: bool = False
     times: int = 1
 
@@ -102,12 +105,12 @@ async def _pings(server: FaultyServer, x: Exchange, reply: Reply) -> None:
         await x.write(b"HTTP/1.1 200 told\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
     x.keep = False
     for _ in range(600):
-        await x.chunk(b": ping\n\n" if x.stream else b" ")
+        await x.ping()
         await asyncio.sleep(0.1)
 
 
 async def _error_inside(server: FaultyServer, x: Exchange, reply: Reply) -> None:
-    error = b'{"error": {"message": "the upstream died", "code": 502}}'
+    error = x.told_inside("the upstream died")
     if not x.stream:
         await x.whole(error)
         return
@@ -317,7 +320,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "cut body": Fault("attempt", _cut_body, paid=True),
     "error event inside a 200": Fault("attempt", _error_inside, paid=True),
     "broken SSE": Fault("attempt", _broken_sse, paid=True),
-    "broken UTF-8": Fault("repair", spoil=_before("recall", json.dumps({"query": f"a{BAD_BYTES}b"}))),
+    "broken UTF-8": Fault("repair", spoil=_before("recall", json.dumps({"query": f"a{BAD_BYTES}b"})), text=True),
     "HTML with 200": Fault("attempt", _html, paid=True),
     "empty body": Fault("attempt", _empty_body, paid=True),
     "answer of depth 10,000": Fault("attempt", _deep_answer, paid=True),
@@ -351,29 +354,31 @@ FAULTS: Final[dict[str, Fault]] = {
     "content filter on the answer": Fault("attempt", spoil=_says(MARK, "content_filter"), paid=True),
     "refusal": Fault("attempt", spoil=_says(None, refusal="I cannot help with that."), paid=True),
     "length with text": Fault("told", spoil=_says("I will begin by", "length"), agents=True),
-    "length with half a tool call": Fault("attempt", spoil=_half_call, paid=True),
+    "length with half a tool call": Fault("attempt", spoil=_half_call, paid=True, text=True),
     "empty message": Fault("attempt", spoil=_says(""), paid=True),
     "no choices": Fault("attempt", spoil=_no_choices, paid=True),
     "thinking only": Fault("attempt", spoil=_says(None, reasoning_content="hm"), paid=True),
     "bare text": Fault("told", spoil=_says("I have done it all."), agents=True),
     "repetition up to the limit": Fault("repair", spoil=_says("Once more. " * 4000, "length"), agents=True),
     # arguments
-    "JSON in a fence": Fault("repair", spoil=_first(lambda text: f"```json\n{text}\n```"), agents=True),
-    "JSON in single quotes": Fault("repair", spoil=_first(_single_quotes), agents=True),
-    "talk after the JSON": Fault("repair", spoil=_first(lambda text: f"{text}\nThis writes the file."), agents=True),
-    "duplicate keys": Fault("repair", spoil=_first(_duplicate_key), agents=True),
-    "JSON within a string": Fault("repair", spoil=_first(json.dumps), agents=True),
-    "doubled arguments": Fault("repair", spoil=_first(lambda text: text * 2), agents=True),
+    "JSON in a fence": Fault("repair", spoil=_first(lambda text: f"```json\n{text}\n```"), agents=True, text=True),
+    "JSON in single quotes": Fault("repair", spoil=_first(_single_quotes), agents=True, text=True),
+    "talk after the JSON": Fault(
+        "repair", spoil=_first(lambda text: f"{text}\nThis writes the file."), agents=True, text=True
+    ),
+    "duplicate keys": Fault("repair", spoil=_first(_duplicate_key), agents=True, text=True),
+    "JSON within a string": Fault("repair", spoil=_first(json.dumps), agents=True, text=True),
+    "doubled arguments": Fault("repair", spoil=_first(lambda text: text * 2), agents=True, text=True),
     "doubled name": Fault("repair", spoil=_doubled_name, agents=True),
     "doubled call": Fault("repair", spoil=_doubled_call, agents=True),
     "call written as text": Fault("repair", spoil=_as_text, agents=True),
-    "unclosed JSON": Fault("told", spoil=_unclosed, agents=True),
-    "NaN": Fault("told", spoil=_before("wait", '{"names": [], "reason": "", "minutes": NaN}'), agents=True),
+    "unclosed JSON": Fault("told", spoil=_unclosed, agents=True, text=True),
+    "NaN": Fault("told", spoil=_before("wait", '{"names": [], "reason": "", "minutes": NaN}'), agents=True, text=True),
     "arguments of 10 MB": Fault(
         "told", spoil=_before("write_file", json.dumps({"path": "harm.txt", "content": MARK * 500_000})), agents=True
     ),
     "arguments of depth 10,000": Fault(
-        "told", spoil=_before("recall", '{"query":' * 10_000 + "1" + "}" * 10_000), agents=True
+        "told", spoil=_before("recall", '{"query":' * 10_000 + "1" + "}" * 10_000), agents=True, text=True
     ),
     "unknown tool": Fault("told", spoil=_before("paint_picture", '{"of": "a tree"}'), agents=True),
     "misspelt tool": Fault("told", spoil=_before("list_flies", '{"pattern": "*"}'), agents=True),
@@ -383,8 +388,12 @@ FAULTS: Final[dict[str, Fault]] = {
     "missing call ids": Fault("repair", spoil=_missing_ids, agents=True),
     "repeated call ids": Fault("nothing", spoil=_repeated_ids, agents=True, times=4),
     "ids that cannot be sent back": Fault("repair", spoil=_odd_ids, agents=True),
-    "surrogates and NUL": Fault("repair", spoil=_before("recall", '{"query": "a\\u0000\\ud800b"}'), agents=True),
-    "raw surrogates and NUL": Fault("repair", spoil=_before("recall", '{"query": "a\0\ud800b"}'), agents=True),
+    "surrogates and NUL": Fault(
+        "repair", spoil=_before("recall", '{"query": "a\\u0000\\ud800b"}'), agents=True, text=True
+    ),
+    "raw surrogates and NUL": Fault(
+        "repair", spoil=_before("recall", '{"query": "a\0\ud800b"}'), agents=True, text=True
+    ),
     "bidi characters": Fault("nothing", spoil=_before("recall", '{"query": "a\u202eb\u2066"}'), agents=True),
     # books
     "silently cut prompt": Fault("repair", spoil=_cut_prompt, agents=True),

@@ -20,7 +20,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from campaigns.fault_list import FAULTS, MARK
+from msgspec.structs import replace
+
+from campaigns.fault_list import FAULTS, MARK, Fault
 from campaigns.faulty import ALWAYS, KEY, FaultyServer, Planned
 from campaigns.promises import broken_promises
 from megaagent import events as ev
@@ -37,6 +39,8 @@ ATTEMPT: Final = 3.0  # seconds
 PATIENCE: Final = 60.0  # seconds after which a case counts as hanging
 MOST_REQUESTS: Final = 120
 COMBINATIONS: Final = 1000
+PROTOCOLS: Final = ("openai", "anthropic")
+KEYS: Final = {"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY}
 
 # Faults before any request can be made: how the address is wrong at first, and whether that mends itself.
 ADDRESSES: Final = {
@@ -51,7 +55,7 @@ DETOURS: Final = ("404 model, with a fallback", "refusals, with a fallback", "br
 
 
 class Case(Struct, frozen=True):
-    """One run: what is wrong with the address, what the provider does, and how it is asked."""
+    """One run: what is wrong with the address, what the provider does, how it is asked and over which protocol."""
 
     name: str
     stream: bool
@@ -59,6 +63,7 @@ class Case(Struct, frozen=True):
     plan: tuple[Planned, ...] = ()
     address: str | None = None
     fallback: bool = False
+    protocol: str = "openai"
 
 
 class Outcome(Struct, frozen=True):
@@ -123,20 +128,35 @@ def script() -> Script:
 # -- cases ------------------------------------------------------------------------------------------------------------
 
 
-def singles(seed: int) -> Iterator[Case]:
-    """Each fault alone, streaming and not."""
-    for stream in (True, False):
-        random = Random(f"singles {seed} {stream}")
-        for name, fault in FAULTS.items():
-            at = random.randrange(1, 8) if fault.times == 1 else 1
-            yield Case(name, stream, seed, (Planned(name, at, fault.times),))
-        for name in ADDRESSES:
-            yield Case(name, stream, seed, address=name)
-        first = random.randrange(2, 5)
-        yield Case(DETOURS[0], stream, seed, (Planned("404 model", first, model="first"),), fallback=True)
-        yield Case(DETOURS[1], stream, seed, (Planned("refusal", first, ALWAYS, "first"),), fallback=True)
-        yield Case(DETOURS[2], stream, seed, (Planned("503", first, 7),))
-        yield Case(DETOURS[3], stream, seed, (Planned("503", first, 7),), fallback=True)
+def singles(seed: int, *, full: bool = False) -> Iterator[Case]:
+    """Each fault alone, streaming and not, each over one of the protocols; in the large form over both."""
+    for number, case in enumerate(_alone(seed)):
+        fault = FAULTS.get(case.name)
+        for stream in (True, False):
+            there = [each for each in PROTOCOLS if fault is None or playable(fault, each, stream)]
+            # What can be played in one way only over the one protocol takes its turn over the other in the other way.
+            alternating = [PROTOCOLS[stream if fault is not None and fault.text else (number + stream) % 2]]
+            for protocol in there if full else alternating:
+                yield replace(case, stream=stream, protocol=protocol)
+
+
+def playable(fault: Fault, protocol: str, stream: bool) -> bool:
+    """Whether there is anything to spoil: in whole answers of the Messages API arguments are no text."""
+    return stream or protocol == "openai" or not fault.text
+
+
+def _alone(seed: int) -> Iterator[Case]:
+    random = Random(f"singles {seed}")
+    for name, fault in FAULTS.items():
+        at = random.randrange(1, 8) if fault.times == 1 else 1
+        yield Case(name, True, seed, (Planned(name, at, fault.times),))
+    for name in ADDRESSES:
+        yield Case(name, True, seed, address=name)
+    first = random.randrange(2, 5)
+    yield Case(DETOURS[0], True, seed, (Planned("404 model", first, model="first"),), fallback=True)
+    yield Case(DETOURS[1], True, seed, (Planned("refusal", first, ALWAYS, "first"),), fallback=True)
+    yield Case(DETOURS[2], True, seed, (Planned("503", first, 7),))
+    yield Case(DETOURS[3], True, seed, (Planned("503", first, 7),), fallback=True)
 
 
 def combinations(seed: int, count: int) -> Iterator[Case]:
@@ -157,7 +177,9 @@ def combinations(seed: int, count: int) -> Iterator[Case]:
         if random.random() < 0.15:
             plan.append(Planned(random.choice(lasting), random.randrange(1, 9)))
         address = random.choice(list(ADDRESSES)) if random.random() < 0.1 else None
-        yield Case(f"combination {number}", random.random() < 0.5, seed, tuple(plan), address)
+        stream, protocol = random.random() < 0.5, random.choice(PROTOCOLS)
+        stream = stream or not all(playable(FAULTS[p.fault], protocol, stream) for p in plan)
+        yield Case(f"combination {number}", stream, seed, tuple(plan), address, protocol=protocol)
 
 
 # -- one case ---------------------------------------------------------------------------------------------------------
@@ -167,7 +189,7 @@ def _settings(case: Case) -> Settings:
     changes: dict[str, Any] = {
         "model.stream": case.stream,
         "model.price": "2:8",
-        "model.fallbacks": ["openai:second"] if case.fallback else [],
+        "model.fallbacks": [f"{case.protocol}:second"] if case.fallback else [],
         "model.network.connect": 1.0,
         "model.network.stall": 1.0,
         "budget.cost": 1000.0,
@@ -192,7 +214,7 @@ async def _addressed(case: Case, server: FaultyServer) -> AsyncGenerator[str]:
     loop = asyncio.get_running_loop()
     mending: asyncio.Task[None] | None = None
     other: asyncio.Server | None = None
-    url = server.url
+    url = server.url(case.protocol)
 
     async def mend(seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -206,14 +228,14 @@ async def _addressed(case: Case, server: FaultyServer) -> AsyncGenerator[str]:
             mending = loop.create_task(mend(1.5))
         case "DNS failure":
             await server.open()
-            url = "http://no-such-host.invalid:80/v1"
+            url = "http://no-such-host.invalid:80"
         case "TLS timeout":
             await server.open()
             other = await asyncio.start_server(_says_nothing, "127.0.0.1", 0)
             url = f"https://127.0.0.1:{other.sockets[0].getsockname()[1]}/v1"
         case "TLS to a server without it":
             await server.open()
-            url = server.url.replace("http:", "https:")
+            url = server.url(case.protocol).replace("http:", "https:")
         case _:
             await server.open()
     try:
@@ -255,10 +277,10 @@ async def meet(case: Case, runs: Path) -> Outcome:
 async def _live(case: Case, server: FaultyServer, url: str, runs: Path) -> list[str]:
     """Run it, resume it when it has paused, and judge what the journal tells."""
     folder = Path(tempfile.mkdtemp(dir=runs))
-    environ = {"OPENAI_API_KEY": KEY}
+    model, environ = f"{case.protocol}:first", KEYS
     goal = "Let three files be written."
     settings = _settings(case)
-    async with start(goal, model="openai:first", base_url=url, settings=settings, runs=folder, environ=environ) as run:
+    async with start(goal, model=model, base_url=url, settings=settings, runs=folder, environ=environ) as run:
         result = await run.result()
         kept = run
     lasting = [each.fault for each in case.plan if FAULTS[each.fault].lasts and server.played[each.fault]]
@@ -268,7 +290,7 @@ async def _live(case: Case, server: FaultyServer, url: str, runs: Path) -> list[
         if not expected:
             found.append(f"it paused: {result.reason[:200]}")
         server.lift()
-        async with resume(kept.folder, changes={"model.base_url": server.url}, environ=environ) as run:
+        async with resume(kept.folder, changes={"model.base_url": server.url(case.protocol)}, environ=environ) as run:
             result = await run.result()
             kept = run
     elif expected:
@@ -364,7 +386,7 @@ def _told(case: Case, server: FaultyServer, records: Sequence[Record]) -> Iterat
 
 def run(full: bool, seed: int) -> dict[str, object]:
     """Each fault alone; in the large form also a thousand combinations."""
-    cases = [*singles(seed), *(combinations(seed, COMBINATIONS) if full else ())]
+    cases = [*singles(seed, full=full), *(combinations(seed, COMBINATIONS) if full else ())]
     runs = Path(tempfile.mkdtemp(prefix="megaagent-faults-"))
     began = time.monotonic()
     try:
@@ -376,10 +398,11 @@ def run(full: bool, seed: int) -> dict[str, object]:
         for violation in outcome.violations:
             violations += 1
             mode = "stream" if case.stream else "whole"
-            sys.stdout.write(f"{case.name} ({mode}, seed {case.seed}): {violation}\n")
+            sys.stdout.write(f"{case.name} ({case.protocol}, {mode}, seed {case.seed}): {violation}\n")
             sys.stdout.write(f"    {', '.join(f'{p.fault} at {p.at} x{p.times}' for p in case.plan)} {case.address}\n")
     return {
         "cases": len(cases),
+        "over_the_messages_api": sum(case.protocol == "anthropic" for case in cases),
         "violations": violations,
         "faults": len(FAULTS) + len(ADDRESSES),
         "played": sum(outcome.played for outcome in outcomes),

@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from campaigns.fault_list import FAULTS, Fault
 from campaigns.wire import Exchange, Gone, Reply, problems, request_of
+from campaigns.wire_messages import PATH, MessagesExchange, MessagesReply, messages_problems, messages_request
 from megaagent.errors import ModelError
 from megaagent.events import Struct
+from megaagent.models.contract import ModelRequest
 from megaagent.models.script import Script
 from megaagent.models.simulated import AT_ONCE, SimulatedModel
 
@@ -70,8 +72,12 @@ class FaultyServer:
         return self._socket.getsockname()[1]
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def url(self, protocol: str) -> str:
+        """The base URL for clients of this protocol."""
+        return self.root if protocol == "anthropic" else f"{self.root}/v1"
 
     @property
     def pending(self) -> list[str]:
@@ -121,7 +127,7 @@ class FaultyServer:
         assert task is not None
         self._connections.add(task)
         try:
-            while (exchange := await Exchange.read(reader, writer)) is not None:
+            while (exchange := await Exchange.read(reader, writer, {PATH: MessagesExchange})) is not None:
                 await self._serve(exchange)
                 if not exchange.keep:
                     break
@@ -150,19 +156,24 @@ class FaultyServer:
         now = asyncio.get_running_loop().time()
         self.requests += 1
         self.early += any(begin < now < end for begin, end in self._closed)
-        wrong = list(problems(exchange.head, exchange.body, KEY))
+        messages = isinstance(exchange, MessagesExchange)
+        judge = messages_problems if messages else problems
+        wrong = list(judge(exchange.head, exchange.body, KEY))
         if wrong:
             self.invalid.append("; ".join(wrong)[:300])
             await exchange.error(400, "invalid request: " + wrong[0][:200])
             return
         document: dict[str, Any] = json.loads(exchange.body)
-        request = request_of(document)
+        request = messages_request(exchange.body) if messages else request_of(document)
+        kind = MessagesReply if messages else Reply
         try:
-            reply = Reply(await self._model.complete(request), request.model)
+            reply = kind(await self._model.complete(request), request.model)
         except ModelError as error:  # what an agent carries on with may have become too long
             await exchange.error(400, error.detail, "context_length_exceeded")
             return
-        fault = self._next(document, reply)
+        if "response_format" in document or "format" in document.get("output_config", {}):
+            reply.bind()
+        fault = self._next(request, reply)
         if fault is None:
             self.answered += 1
             await exchange.send(reply)
@@ -172,17 +183,17 @@ class FaultyServer:
             fault.spoil(reply, self._random)
             await exchange.send(reply)
 
-    def _next(self, document: dict[str, Any], reply: Reply) -> Fault | None:
+    def _next(self, request: ModelRequest, reply: Reply) -> Fault | None:
         """The fault that this request meets."""
-        role = next((found[1] for m in document["messages"][:2] if (found := _WHO.search(m["content"]))), "")
+        role = next((found[1] for m in request.messages[:2] if (found := _WHO.search(m.text))), "")
         for index, (planned, left) in enumerate(self._waiting):
             fault = FAULTS[planned.fault]
             fits = role not in ("boss", "verifier") if fault.agents else True
-            fits = fits and planned.model in (None, document["model"])
+            fits = fits and planned.model in (None, request.model)
             fits = fits and (fault.way is not None or bool(reply.calls))
             if self.requests < planned.at or left <= 0 or not fits or (fault.lasts and self.lifted):
                 continue
-            if fault.agents and not document.get("tools"):
+            if fault.agents and not request.tools:
                 continue  # a summary
             if not fault.lasts:
                 self._waiting[index] = (planned, left - 1)

@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
+from megaagent.errors import ModelError
 from megaagent.events import ToolCall
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse, ToolSpec
+from megaagent.models.served_rules import check_closed
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _UNSENDABLE: Final = re.compile("[\0\ud800-\udfff]")
@@ -39,13 +41,18 @@ class Reply:
         self.more: dict[str, Any] = {}  # further fields of the message
         self.choices = True
 
+    def bind(self) -> None:
+        """The answer was asked for as an object of a schema: what would be called with is its text."""
+        if self.calls:
+            self.text, self.calls, self.finish = self.calls[0]["function"]["arguments"], [], "stop"
+
     def whole(self) -> bytes:
         """The answer as one document."""
         message: dict[str, Any] = {"role": "assistant", "content": self.text, **self.more}
         if self.calls:
             message["tool_calls"] = self.calls
         choices = [{"index": 0, "message": message, "finish_reason": self.finish}] if self.choices else []
-        return _bytes(
+        return written(
             {"id": "c", "object": "chat.completion", "model": self.model, "choices": choices, **self._usage()}
         )
 
@@ -73,10 +80,11 @@ class Reply:
         return {} if self.usage is None else {"usage": self.usage}
 
     def _event(self, choices: list[Any], **more: Any) -> bytes:
-        return _bytes({"id": "c", "object": "chat.completion.chunk", "model": self.model, "choices": choices, **more})
+        return written({"id": "c", "object": "chat.completion.chunk", "model": self.model, "choices": choices, **more})
 
 
-def _bytes(document: Any) -> bytes:
+def written(document: Any) -> bytes:
+    """A document as it is sent; a text may hold bytes that are no UTF-8."""
     return json.dumps(document).encode().replace(BAD_BYTES.encode(), b"\xff\xc3(")
 
 
@@ -92,15 +100,25 @@ class Exchange:
         self.keep = True  # the connection serves another request afterwards
 
     @classmethod
-    async def read(cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Exchange | None:
-        """The next request on a connection, or None when there is none."""
+    async def read(
+        cls,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        kinds: Mapping[str, type[Exchange]] | None = None,
+    ) -> Exchange | None:
+        """The next request on a connection, or None when there is none.
+
+        Args:
+            kinds: of exchange, by path; of this class where the path is none of them.
+        """
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             length = re.search(r"(?i)^content-length:\s*(\d+)", head, re.MULTILINE)
             body = await reader.readexactly(int(length[1])) if length else b""
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
             return None
-        return cls(reader, writer, head, body)
+        kind = (kinds or {}).get(head.split(" ", 2)[1], cls)
+        return kind(reader, writer, head, body)
 
     async def write(self, data: bytes) -> None:
         try:
@@ -128,6 +146,14 @@ class Exchange:
         if mark:
             await self.event(b"[DONE]")
         await self.write(b"0\r\n\r\n")
+
+    def told_inside(self, message: str) -> bytes:
+        """An error that is sent inside a success."""
+        return written({"error": {"message": message, "code": 502}})
+
+    async def ping(self) -> None:
+        """A sign of life that is no part of an answer."""
+        await self.chunk(b": ping\n\n" if self.stream else b" ")
 
     async def error(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
         """An error as OpenAI words it."""
@@ -177,6 +203,9 @@ def request_of(document: dict[str, Any]) -> ModelRequest:
     )
     functions = [tool["function"] for tool in document.get("tools", ())]
     tools = tuple(ToolSpec(each["name"], each["description"], each["parameters"]) for each in functions)
+    if "response_format" in document:
+        wanted = document["response_format"]["json_schema"]
+        tools = (ToolSpec(wanted["name"], wanted["description"], wanted["schema"]),)
     return ModelRequest(document["model"], messages, tools, document["max_completion_tokens"])
 
 
@@ -189,9 +218,15 @@ def problems(head: str, body: bytes, key: str) -> Iterator[str]:
     except (ValueError, RecursionError) as error:
         yield f"the body is no JSON: {error}"
         return
-    yield from _unsendable(document, "body")
+    yield from unsendable(document, "body")
     if not isinstance(document.get("max_completion_tokens"), int) or document["max_completion_tokens"] < 1:
         yield "no output limit"
+    if "response_format" in document:
+        wanted = document["response_format"]["json_schema"]
+        try:
+            check_closed(wanted["schema"], f"the schema of {wanted['name']}", strict=wanted["strict"])
+        except ModelError as error:
+            yield error.detail
     names = [tool["function"]["name"] for tool in document.get("tools", ())]
     if len(set(names)) < len(names) or not all(map(_NAME.fullmatch, names)):
         yield f"tools are named twice or wrongly: {names}"
@@ -251,15 +286,16 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _unsendable(value: Any, where: str) -> Iterator[str]:
+def unsendable(value: Any, where: str) -> Iterator[str]:
+    """Where in a document there are characters that no provider takes."""
     match value:
         case str() if _UNSENDABLE.search(value):
             yield f"{where} holds NUL or a lone surrogate"
         case list():
             for index, each in enumerate(cast("list[Any]", value)):
-                yield from _unsendable(each, f"{where}[{index}]")
+                yield from unsendable(each, f"{where}[{index}]")
         case dict():
             for name, each in cast("dict[str, Any]", value).items():
-                yield from _unsendable(each, f"{where}.{name}")
+                yield from unsendable(each, f"{where}.{name}")
         case _:
             pass

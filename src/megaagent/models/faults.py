@@ -43,7 +43,12 @@ _WORDS: Final[tuple[tuple[Fault, re.Pattern[str]], ...]] = (
             r"billing_error|reached your specified .{0,20}usage limits"
         ),
     ),
-    ("refused", re.compile(r"content_filter|content_policy|responsibleaipolicy|content management policy|flagged")),
+    (
+        "refused",
+        re.compile(
+            r"content_filter|content filtering|content_policy|responsibleaipolicy|content management policy|flagged"
+        ),
+    ),
     (
         "not_found",
         re.compile(r"model_not_found|model not exist|(model|deployment)\b.{0,120}(does not exist|not found)"),
