@@ -289,3 +289,37 @@ def test_a_closed_gate_leaves_no_timer_behind():
         await asyncio.sleep(1.0)
 
     assert in_virtual_time(main) == pytest.approx(2.0)
+
+
+async def test_whoever_waits_when_the_provider_asks_for_longer_than_one_can_is_told_at_once():
+    gate = Gate(GateSettings(start=1))
+    first, patient, hurried, last = (gate.place() for _ in range(4))
+    patient.patience, hurried.patience = 1e9, 60.0
+    await gate.enter(first)
+    waiting = [asyncio.create_task(gate.enter(place)) for place in (patient, hurried, last)]
+    await asyncio.sleep(0)
+    gate.refused(86_400.0, first)
+    gate.leave(first)
+    async with asyncio.timeout(5):
+        with pytest.raises(ModelError) as told:
+            await waiting[1]
+    assert (told.value.fault, told.value.retry_after) == ("rate_limit", pytest.approx(86_400.0, abs=5))
+    assert gate.waiting == 2
+    assert not waiting[0].done() and not waiting[2].done()
+    for task in (waiting[0], waiting[2]):
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert gate.waiting == 0 and gate.in_flight == 0
+
+
+async def test_whoever_is_called_off_while_it_is_turned_away_leaves_the_books_right():
+    gate = Gate(GateSettings(start=1))
+    first, hurried = gate.place(), gate.place()
+    hurried.patience = 60.0
+    await gate.enter(first)
+    waiting = asyncio.create_task(gate.enter(hurried))
+    await asyncio.sleep(0)
+    gate.refused(86_400.0, first)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert (gate.waiting, gate.in_flight) == (0, 1)

@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from types import TracebackType
 from typing import Final
 
+from megaagent.errors import ModelError
 from megaagent.events import Struct, Usage
 from megaagent.models.limits import Allowance, Limits
 
@@ -79,10 +80,15 @@ class _Bucket:
 
 
 class Place:
-    """A place at the gate: entered when the call may be made, left when it is over."""
+    """A place at the gate: entered when the call may be made, left when it is over.
+
+    Attributes:
+        patience: seconds of a cool-down that are waited for; whoever waits when a provider asks for longer is told so.
+    """
 
     def __init__(self, gate: Gate, priority: int, share: str, tokens: int):
         self._gate = gate
+        self.patience: float | None = None
         self.priority, self.share, self.tokens = priority, share, tokens
         self.round = 0  # which round of calls it belongs to, told when it is entered
         self.held = False
@@ -202,6 +208,15 @@ class Gate:
         self.cooled_at = max(self.cooled_at, now + (retry_after or 0.0))
         if place is not None:
             place.round = self._round  # if its call is made again, that is a new one
+        self._turn_away(self.cooled_at - now)
+
+    def _turn_away(self, cool: float) -> None:
+        """Tell those who wait that it is for longer than they can."""
+        for shares in self._queues.values():
+            for queue in shares.values():
+                for place, future in queue:
+                    if place.patience is not None and cool > place.patience and not future.done():
+                        future.set_exception(too_long(cool))
 
     def _keep_pace(self, now: float) -> bool:
         """After a refusal: go more evenly about known limits, or more slowly; whether a pace is known from now on."""
@@ -252,7 +267,11 @@ class Gate:
         return True
 
     async def enter(self, place: Place) -> None:
-        """Wait until the place is given."""
+        """Wait until the place is given.
+
+        Raises:
+            ModelError: meanwhile the provider has asked to be left alone for longer than the place's patience.
+        """
         self._open_buckets(_now())
         again = False
         while True:
@@ -263,11 +282,14 @@ class Gate:
             try:
                 await future
             except asyncio.CancelledError:
-                if future.done() and not future.cancelled():  # given and called off in the same moment
+                if future.done() and not future.cancelled() and future.exception() is None:  # given in the same moment
                     self.leave(place)
                 else:
                     self.waiting -= 1
                     self._admit()
+                raise
+            except ModelError:
+                self.waiting -= 1
                 raise
             if _now() >= self.cooled_at:
                 return
@@ -306,7 +328,7 @@ class Gate:
             shares = self._queues[priority]
             while shares:
                 share, queue = next(iter(shares.items()))
-                while queue and queue[0][1].cancelled():
+                while queue and queue[0][1].done():
                     queue.popleft()
                 if queue:
                     return queue[0]
@@ -372,6 +394,12 @@ class Gate:
             self._tokens.take(-place.tokens, now)
         if self._pace is not None:
             self._pace.take(-1, now)
+
+
+def too_long(cool: float) -> ModelError:
+    """The provider is not waited for."""
+    detail = f"the provider has asked to be left alone for {cool:,.0f} s more"
+    return ModelError("rate_limit", detail, retry_after=cool)
 
 
 def _now() -> float:

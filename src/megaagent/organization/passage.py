@@ -7,7 +7,7 @@ import asyncio
 from megaagent.errors import ModelError
 from megaagent.models.breaker import Breaker, Pass
 from megaagent.models.contract import ModelRequest, ModelResponse
-from megaagent.models.gate import Gate, Place
+from megaagent.models.gate import Gate, Place, too_long
 from megaagent.runtimes.contract import Runtime
 
 
@@ -49,8 +49,8 @@ class Passage:
         await self._breaker.passable(self._until)
         cool = self._gate.cooled_at - asyncio.get_running_loop().time()
         if cool > self._patience:
-            detail = f"the provider has asked to be left alone for {cool:,.0f} s more"
-            raise ModelError("rate_limit", detail, retry_after=cool)
+            raise too_long(cool)
+        self._place.patience = self._patience
         await self._gate.enter(self._place)
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
