@@ -116,17 +116,24 @@ def test_an_answer_to_chatter_that_nobody_waits_for_does_not_hold_up_the_end():
 
 
 class Grudging(SimulatedBatches):
-    """Answers all but the last request of each batch, or is never done, or refuses to take any."""
+    """Answers all but the last request of each batch, or is never done, or refuses to take any, or takes one unheard."""
 
     def __init__(self, model: SimulatedModel, how: str):
         super().__init__(model._batched, BATCH)  # pyright: ignore[reportPrivateUsage]
         self.how = how
         self.cancelled: list[str] = []
+        self.sent: list[str] = []
 
     async def send(self, key: str, requests: Any) -> str:
         if self.how == "refuses":
             raise ModelError("not_found", "HTTP 404: no such endpoint", status=404)
-        return await super().send(key, requests)
+        name = await super().send(key, requests)
+        self.sent.append(name)
+        if self.how == "unheard" and len(self.sent) == 1:
+            cut = ModelError("connection", "the line was cut before the answer came")
+            cut.maybe_paid = True
+            raise cut
+        return name
 
     async def look(self, name: str) -> Any:
         progress = await super().look(name)
@@ -178,3 +185,23 @@ def test_a_batch_that_does_not_end_is_cancelled_after_the_patience():
     assert answers(run, batched=True) == []
     assert 2 * 3600 < run.seconds < 6 * 3600
     assert run.state.run.reserved_cost == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("finds", [True, False])
+def test_a_batch_that_may_have_been_taken_is_found_again_or_counted_as_paid_for(finds: bool):
+    """To hand it in once more could be to pay for it twice."""
+    model = grudging("unheard")
+    assert isinstance(model.batches, Grudging)
+    model.batches.finds = finds
+    run = play(Script({}), settings(tiers=["worker"]), model)
+    assert run.ending.status == "completed"
+    first = run.facts(ev.BatchEnded)[0]
+    lost = [fact for fact in run.facts(ev.CallFailed) if "the line was cut" in fact.detail]
+    if finds:
+        assert first.how == "ended" and not lost
+    else:
+        assert first.how == "lost" and "the line was cut" in first.reason
+        assert lost and all(fact.tokens and fact.cost for fact in lost)
+        assert run.state.run.reserved_cost == pytest.approx(sum(fact.cost for fact in lost))
+    keys = [batch.batch for batch in run.facts(ev.BatchIntended)]
+    assert len(model.batches.sent) == len(keys)  # each once

@@ -61,6 +61,7 @@ class AnthropicBatches:
 
     requests = 100_000
     bytes = 240_000_000
+    finds = False
 
     def __init__(self, http: HTTPModel, dialect: Whole):
         self._http = http

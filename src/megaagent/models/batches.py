@@ -38,10 +38,12 @@ class Batches(Protocol):
 
     Attributes:
         requests, bytes: of one batch, at most.
+        finds: whether `find` can tell that there is none.
     """
 
     requests: int
     bytes: int
+    finds: bool
 
     def size(self, request: ModelRequest) -> int:
         """Bytes of the request as it would be sent."""

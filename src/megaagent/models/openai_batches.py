@@ -66,6 +66,7 @@ class OpenAIBatches:
 
     requests = 50_000
     bytes = 190_000_000
+    finds = True
 
     def __init__(self, http: HTTPModel, dialect: Whole):
         self._http = http

@@ -29,6 +29,7 @@ class SimulatedBatches:
 
     requests = 50_000
     bytes = 200_000_000
+    finds = True
 
     def __init__(self, answer: Answer, seconds: float):
         self._answer = answer

@@ -270,6 +270,11 @@ class Economy:
         try:
             name = await self._sent(self._bulk[adapter].batches, key, requests)
         except ModelError as error:
+            if error.maybe_paid:  # to hand it in once more could be to pay for it twice
+                await self._give_up(key, "lost", storable(str(error)))
+                for held, _, _ in some:
+                    held.decide(True)
+                return
             if error.status in NO_BATCHES:
                 del self._bulk[adapter]
             await self._record(ev.BatchEnded(key, "refused", 0, storable(error.detail)))
@@ -283,7 +288,13 @@ class Economy:
         self._start(self._watch(key))
 
     async def _sent(self, batches: Batches, key: str, requests: Sequence[ModelRequest]) -> str:
-        """The provider's name of the batch; asked again as single calls are, and never handed in twice knowingly."""
+        """The provider's name of the batch; asked again as single calls are.
+
+        When nobody knows whether it was taken, it is handed in once more only where the provider says that it was not.
+
+        Raises:
+            ModelError: it was not taken, or nobody knows (`maybe_paid`).
+        """
         began, attempt = self._time(), 0
         while True:
             attempt += 1
@@ -291,14 +302,16 @@ class Economy:
                 return await batches.send(key, requests)
             except ModelError as error:
                 decision = rule(error, attempt, self._time() - began, self._retry, self._random)
-                if not isinstance(decision, Retry):
+                if not isinstance(decision, Retry) or (error.maybe_paid and not batches.finds):
                     raise
                 await asyncio.sleep(decision.wait)
                 if error.maybe_paid:
-                    with suppress(ModelError):
+                    try:
                         found = await batches.find(key)
-                        if found is not None:
-                            return found
+                    except ModelError as unseen:
+                        raise error from unseen
+                    if found is not None:
+                        return found
 
     # -- bringing home ------------------------------------------------------------------------------------------
 
