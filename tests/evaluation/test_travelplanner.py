@@ -13,11 +13,16 @@ import pytest
 
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation import benchmark
+from megaagent.evaluation.arms import chosen_arms
 from megaagent.evaluation.contract import Benchmark, Item, Mark, Prediction
 from megaagent.evaluation.data import load
+from megaagent.evaluation.experiment import Wish, digest_of, evaluate
+from megaagent.evaluation.figures import lines_of
+from megaagent.evaluation.played import right_ones
 from megaagent.evaluation.predictions import read_predictions
 from megaagent.evaluation.scoring import score_all, summed
 from megaagent.evaluation.travelplanner.texts import from_to, name_and_city
+from megaagent.settings import Settings, changed
 
 TABLES = {
     "flights/clean_Flights_2022.csv": ",Flight Number,Price,DepTime,OriginCityName,DestCityName\n"
@@ -314,6 +319,21 @@ async def test_predictions_in_the_public_form(tmp_path: Path) -> None:
     assert summary.score == 0.5
     assert summary.parts["delivery"] == (1, 2) and summary.parts["commonsense, micro"] == (8, 16)
     assert summary.parts["hard, micro"] == (5, 10)
+
+
+async def test_it_is_run_from_its_questions_to_its_score(tmp_path: Path) -> None:
+    chosen = benchmark("travelplanner")
+    known = {"annotated_plan": str([{"org": "Avon"}, [*PLAN, {}]])}
+    items = load(chosen, folder(tmp_path, known, known | {"query": "Another journey."}))
+    told = {**chosen.settings, "model.name": "sim:answers-50", "simulation.speed": 0, "durability": "off"}
+    settings = changed(Settings(), told, "the test")
+    wish = Wish(chosen, items, chosen_arms(["full"]), settings, tmp_path / "results", digest_of(items), 5.0)
+    outcome = await evaluate(wish, environ={})
+    right = right_ones(items, 0.5)
+    assert {(row.arm, row.id) for row in outcome.rows if row.passed} == {
+        (arm, i) for arm in ("full", "single") for i in right
+    }
+    assert all(line.parts["delivery"] == (1, 2) for line in lines_of(outcome.rows))
 
 
 def test_questions_as_csv_and_with_a_known_plan(tmp_path: Path) -> None:

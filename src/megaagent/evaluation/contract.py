@@ -93,6 +93,7 @@ class Benchmark(Protocol):
     samples: bool  # several answers to an item are samples of it
     fields: tuple[str, ...]  # of a line of predictions, in which the answer is looked for
     whole: tuple[str, ...]  # of these, those whose text is complete by itself
+    file: str | None  # in which the answer is delivered; None: in the report, or in more than one
     scenario: str | None  # whose run it is, where it is not just a goal
     settings: Mapping[str, Any]  # what differs from the default settings of a run
     runs_programs: bool  # `score` needs a judge
@@ -123,8 +124,8 @@ class Benchmark(Protocol):
         """The answer in what a run delivered."""
         ...
 
-    def whole_program(self, item: Item) -> str:
-        """The right program of an item, for benchmarks whose answers are programs; what is known of it elsewhere."""
+    def right_answer(self, item: Item) -> str:
+        """An answer that is right, as it is to be delivered; empty when none is known."""
         ...
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:

@@ -38,7 +38,7 @@ class HumanEval(Programs):
             f"that you do not see.\n\n```python\n{item.data['prompt']}\n```"
         )
 
-    def whole_program(self, item: Item) -> str:
+    def right_answer(self, item: Item) -> str:
         """Prompt and canonical solution."""
         return f"{item.data['prompt']}{item.known or ''}"
 

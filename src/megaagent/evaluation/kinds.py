@@ -23,6 +23,7 @@ class Public:
     samples = False
     fields: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
+    file: str | None = None
     scenario: str | None = None
     panel: tuple[str, ...] = ()
     settings: Mapping[str, Any] = ITEM
@@ -33,7 +34,7 @@ class Public:
         """The rows of a file of JSON lines or JSON, or of all such files below a folder."""
         return read_rows(data)
 
-    def whole_program(self, item: Item) -> str:
+    def right_answer(self, item: Item) -> str:
         """What is known to be right."""
         return item.known or ""
 
@@ -51,6 +52,7 @@ class Programs(Public):
     samples = True
     fields = ("completion", "solution", "code", "prediction", "response", "answer", "output")
     whole = ("solution", "code")
+    file = FILE
     runs_programs = True
 
     def answer(self, item: Item, report: str, files: Mapping[str, str]) -> Prediction:

@@ -12,11 +12,11 @@ from hashlib import blake2b
 
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation.contract import Benchmark, Item
-from megaagent.evaluation.kinds import FILE
 from megaagent.models.script import Part, Playing, Script, add_agent, review, say, terminate, wait, write_file
 
 _NAME = re.compile(r"sim:answers(?:-(\d{1,3}))?")
 DONT_KNOW = "I do not know."
+_WRONG = "x = 1\n"  # as a program, as a plan
 
 
 def known_share(model: str) -> float | None:
@@ -52,8 +52,8 @@ def script(benchmark: Benchmark, items: Sequence[Item], right: Iterable[str]) ->
     def boss(me: Part) -> Playing:
         item = item_of(me)
         prompt = (
-            f"You are solver. Alone, write {FILE} or the answer to this:\n{benchmark.goal(item)}\n"
-            "You are done when it is handed in."
+            f"You are solver. Alone, write {benchmark.file or 'a report'}, with the answer to this:\n"
+            f"{benchmark.goal(item)}\nYou are done when it is handed in."
         )
         yield add_agent("solver", "Solves the problem.", prompt)
         if not me.last.ok:
@@ -70,18 +70,18 @@ def script(benchmark: Benchmark, items: Sequence[Item], right: Iterable[str]) ->
         return _report(benchmark, item, item.id in known)
 
     def solve(me: Part, item: Item) -> Playing:
-        if benchmark.runs_programs:
-            program = benchmark.whole_program(item) if item.id in known else "x = 1\n"
-            yield write_file(FILE, program)
+        if benchmark.file is not None:
+            answer = benchmark.right_answer(item) if item.id in known else _WRONG
+            yield write_file(benchmark.file, answer)
         return None
 
     return Script({"boss": boss, "solver": solver})
 
 
 def _report(benchmark: Benchmark, item: Item, right: bool) -> str:
-    if benchmark.runs_programs:
-        return f"{FILE} is written."
-    return (item.known or "") if right else DONT_KNOW
+    if benchmark.file is not None:
+        return f"{benchmark.file} is written."
+    return benchmark.right_answer(item) if right else DONT_KNOW
 
 
 def _squeezed(text: str) -> str:

@@ -45,6 +45,7 @@ class TravelPlanner(Public):
     fields = ("plan", "prediction", "response", "answer", "output")
     settings: Mapping[str, Any] = {"limits.output": 8192, "limits.agents": 20, "budget.cost": 2.0}
     whole = ("plan",)
+    file = FILE
 
     def __init__(self) -> None:
         self._database: Database | None = None
