@@ -145,7 +145,12 @@ def assemble(parts: Parts) -> tuple[Organization, Questions, Approvals]:
     approvals = Approvals(settings.tools, settings.attended, state, organization.append, clock.now)
     names = Names(state)
     blocking = run_inline if parts.inline else parts.disk.patiently if parts.disk else asyncio.to_thread
-    writes = Queue(workspace, blocking)
+
+    async def while_held(function: Callable[..., Any], *arguments: Any) -> Any:
+        await (parts.disk.repeatedly(journal.hold) if parts.disk else journal.hold())
+        return await blocking(function, *arguments)
+
+    writes = Queue(workspace, while_held)
     searcher = journal.reader()  # its own, since it is used from threads
     likeness = None
     if parts.source is not None:

@@ -253,6 +253,29 @@ async def test_who_takes_over_shuts_the_late_one_out(
     assert stored(place) == ["first", "second", "goes on"]
 
 
+async def test_an_engine_whose_time_is_over_looks_before_it_acts_elsewhere(
+    place: Path, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+):
+    late = create_journal(place, WallClock())
+    await late.hold()
+    ledger = late._ledger  # pyright: ignore[reportPrivateUsage]
+    assert ledger.held
+    end_lease(postgres, place)
+    ledger._held_until = 0.0  # type: ignore[attr-defined]  # as after standing still for longer than the lease
+    await late.hold()  # nobody came: the lease is its own again
+    assert ledger.held
+    with pytest.raises(HeldError):
+        open_journal(elsewhere(place, tmp_path_factory), WallClock())
+    end_lease(postgres, place)
+    second = open_journal(elsewhere(place, tmp_path_factory), WallClock())
+    ledger._held_until = 0.0  # type: ignore[attr-defined]
+    with pytest.raises(RunError, match="another engine has taken over"):
+        await late.hold()
+    await second.hold()
+    await late.close()
+    await second.close()
+
+
 async def test_an_engine_that_was_forgotten_but_not_replaced_goes_on(place: Path, postgres: PostgresServer):
     journal = create_journal(place, WallClock())
     end_lease(postgres, place)

@@ -137,6 +137,14 @@ class Journal(Protocol):
         """
         ...
 
+    async def hold(self) -> None:
+        """Make sure that no other engine has taken over, before an effect that is not in the journal.
+
+        Raises:
+            RunError: one has; or it cannot be found out, as a `DiskError` when that may pass.
+        """
+        ...
+
     def listen(self, listener: Listener, *, watcher: bool = False) -> None:
         """Call `listener` with the records of every append once they are durable, in order, on the event loop.
 

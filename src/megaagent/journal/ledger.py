@@ -58,6 +58,14 @@ class Ledger:
                 return [error]
             return [outcome for draft in batch for outcome in self.settle([draft])]
 
+    @property
+    def held(self) -> bool:
+        """The lock of the file lasts as long as its holder."""
+        return True
+
+    def hold(self) -> None:
+        """Nothing is to be looked at."""
+
     def close(self) -> None:
         """Fold the log into the one file and leave it readable without any other.
 

@@ -41,6 +41,15 @@ class Scribe(Protocol):
         """
         ...
 
+    @property
+    def held(self) -> bool:
+        """Whether it is sure, without a look, that no other engine can have taken over."""
+        ...
+
+    def hold(self) -> None:
+        """As `Journal.hold`; may block."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -114,6 +123,14 @@ class JournalWriter:
         else:
             kept = await asyncio.to_thread(Snapshot.of, name, position, data)
         await self._written(snapshot=kept)
+
+    async def hold(self) -> None:
+        if self._ledger.held:
+            return
+        if self._executor is None:
+            self._ledger.hold()
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._ledger.hold)
 
     def listen(self, listener: Listener, *, watcher: bool = False) -> None:
         self._listeners.add(listener, watcher)

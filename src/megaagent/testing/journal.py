@@ -90,6 +90,9 @@ class MemoryJournal:
                 raise
         return records
 
+    async def hold(self) -> None:
+        """Nobody else can write it."""
+
     async def snapshot(self, name: str, position: int, data: bytes) -> None:
         if not 0 < position <= self.position:
             raise ValueError(f"no snapshot of position {position}: the journal is at {self.position}")

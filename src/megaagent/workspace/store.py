@@ -158,6 +158,7 @@ def move_branch(repo: pygit2.Repository, old: pygit2.Oid | None, new: pygit2.Oid
 
     Raises:
         BranchMovedError: it is no longer at `old`, or another process holds its lock.
+        RunError: the lock was taken from this process, which stood still for long.
     """
     branch = Path(repo.path) / BRANCH
     lock = branch.with_name(branch.name + ".lock")
@@ -166,6 +167,7 @@ def move_branch(repo: pygit2.Repository, old: pygit2.Oid | None, new: pygit2.Oid
     except FileExistsError:
         _break_stale(lock)
         raise BranchMovedError(f"{lock} is held by another process") from None
+    ours = os.fstat(handle)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             if old is not None and repo.lookup_reference(BRANCH).target != old:
@@ -174,12 +176,22 @@ def move_branch(repo: pygit2.Repository, old: pygit2.Oid | None, new: pygit2.Oid
             file.flush()
             if durable:
                 os.fsync(handle)
+        if not _is_at(lock, ours):
+            raise RunError(f"{lock} was taken from this engine: another one works on the run")
         lock.replace(branch)
     except BaseException:
-        lock.unlink(missing_ok=True)
+        if _is_at(lock, ours):
+            lock.unlink(missing_ok=True)
         raise
     if durable:
         sync(branch.parent)
+
+
+def _is_at(path: Path, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), file)
+    except FileNotFoundError:
+        return False
 
 
 def _break_stale(lock: Path) -> None:

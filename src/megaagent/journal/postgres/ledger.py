@@ -61,6 +61,7 @@ class PostgresLedger:
         self._known: dict[int, tuple[Draft, list[Record]]] = {}  # found to be in the database, by the draft's id
         self._batch: Sequence[Draft] = ()
         self._busy_since: float | None = None
+        self._held_until = 0.0  # of a clock that no stop stands still for
         holder = msgspec.json.encode(Holder.here(path, now)).decode()
         try:
             with self._server.told():
@@ -69,7 +70,9 @@ class PostgresLedger:
                 self._run, self.epoch, self.position, self._chain = (
                     self._made(connection, holder) if fresh else self._taken(connection, holder)
                 )
+                began = _clock()
                 connection.commit()
+                self._held_until = began + LEASE
         except BaseException:
             self._server.close()
             raise
@@ -87,6 +90,17 @@ class PostgresLedger:
                 return self._settle(batch)
             finally:
                 self._busy_since = None
+
+    @property
+    def held(self) -> bool:
+        return _clock() < self._held_until
+
+    def hold(self) -> None:
+        with self._using:
+            try:
+                self._prolong()
+            except DiskError:
+                self._prolong()  # on a new connection
 
     def close(self) -> None:
         """End the lease, so that the next engine need not wait for that."""
@@ -123,6 +137,7 @@ class PostgresLedger:
         with self._server.told():
             try:
                 connection = self._server.connection()
+                began = _clock()
                 self._take_stock(connection)
                 fresh = [draft for draft in batch if id(draft) not in self._known]
                 records, position, chain = self._written(connection, fresh)
@@ -135,6 +150,7 @@ class PostgresLedger:
             except BaseException:
                 self._server.drop()
                 raise
+        self._held_until = began + LEASE
         self._is_in(self._doubt)
         self._doubt = None
         return [self._known.pop(id(draft))[1] for draft in batch]
@@ -280,24 +296,39 @@ class PostgresLedger:
                 continue
             if self._using.acquire(blocking=False):
                 try:
-                    self._prolong()
+                    if self._doubt is None and not self._over.is_set():
+                        self._prolong()
+                except RunError:
+                    pass  # the next append finds it out, and tells it
                 finally:
                     self._using.release()
 
     def _prolong(self) -> None:
-        if self._doubt is not None or self._over.is_set():
-            return
-        try:
-            with self._server.told():
+        """
+        Raises:
+            RunError: another engine has taken over, or the database cannot be used.
+        """
+        with self._server.told():
+            try:
                 connection = self._server.connection()
-                connection.execute(
+                began = _clock()
+                done = connection.execute(
                     "UPDATE megaagent.run SET lease = clock_timestamp() + %s * interval '1 second' "
                     "WHERE id = %s AND epoch = %s",
                     (LEASE, self._run, self.epoch),
                 )
                 connection.commit()
-        except RunError:
-            self._server.drop()  # the next append finds out more, and tells it
+            except BaseException as error:
+                self._undo(error)
+                raise
+        if done.rowcount == 0:
+            raise RunError(f"the journal {self._server.place}: another engine has taken over, or it was deleted")
+        self._held_until = began + LEASE
+
+
+def _clock() -> float:
+    """Seconds that go on while this process, or the machine, is stopped."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def plain(text: str) -> str:
