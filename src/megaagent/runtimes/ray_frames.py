@@ -18,17 +18,22 @@ class Frames:
         self._reader = reader
         self._writer = writer
         self._unsent: list[bytes] = []
+        self._reading: asyncio.BaseTransport | None = None
 
     @classmethod
     async def over(cls, readable: int, writable: int) -> Frames:
         """Over two file descriptors, which it takes over."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_CHUNK)
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(readable, "rb", 0))
-        transport, protocol = await loop.connect_write_pipe(
-            asyncio.streams.FlowControlMixin, os.fdopen(writable, "wb", 0)
+        reading, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(readable, "rb", 0)
         )
-        return cls(reader, asyncio.StreamWriter(transport, protocol, None, loop))
+        transport, protocol = await loop.connect_write_pipe(
+            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), os.fdopen(writable, "wb", 0)
+        )
+        frames = cls(reader, asyncio.StreamWriter(transport, protocol, None, loop))
+        frames._reading = reading
+        return frames
 
     def say(self, message: bytes) -> None:
         if not self._unsent:
@@ -41,8 +46,10 @@ class Frames:
             self._writer.writelines(unsent)
 
     async def close(self) -> None:
-        """Send what is left."""
+        """Send what is left, and hear no more."""
         self._send()
+        if self._reading is not None:
+            self._reading.close()
         self._writer.close()
         try:
             await self._writer.wait_closed()
