@@ -18,6 +18,7 @@ from megaagent.errors import ConfigurationError
 from megaagent.events import ENGINE, Fact
 from megaagent.organization.approvals import Approvals
 from megaagent.organization.work import Append
+from megaagent.past import Held
 from megaagent.redaction import Secrets
 from megaagent.settings import Settings
 from megaagent.tools import Tool, toolbox
@@ -26,8 +27,6 @@ from megaagent.tools.rules import ApprovalRule, check, unguarded
 
 if TYPE_CHECKING:
     from megaagent.tools.mcp.server import Server
-
-Pins = Mapping[str, ev.ToolsPinned]  # what each server is held to
 
 
 def rooted(settings: Settings) -> Settings:
@@ -54,6 +53,7 @@ class Equipment:
         pins: Sequence[Fact],
         secrets: Secrets,
         notes: Sequence[str],
+        asked: Sequence[str] = (),
     ):
         self.toolbox = toolbox([*tools, *_of_servers(servers)])
         self.notes = notes
@@ -61,6 +61,7 @@ class Equipment:
         self.secrets = secrets
         self._own = tools
         self._servers = servers
+        self._asked = asked
         self._telling: set[asyncio.Future[Any]] = set()
 
     def join(self, append: Append, approvals: Approvals) -> None:
@@ -69,12 +70,12 @@ class Equipment:
         def tell(event: ev.AnyEvent) -> None:
             self._keep(append([Fact(ENGINE, 0, event)], ()))
 
-        def asking() -> Callable[[str, list[str], Callable[[ev.Ruling], None]], None]:
-            question = ChangeQuestion(approvals)
+        def asking(name: str) -> Callable[[str, list[str], Callable[[ev.Ruling], None]], None]:
+            question = ChangeQuestion(approvals, [id for id in self._asked if id.split(":")[1] == name])
             return lambda server, changes, then: self._keep(question.put(server, changes, then))
 
         for server in self._servers:
-            server.join(tell, asking(), self._renew)
+            server.join(tell, asking(server.config.name), self._renew)
 
     async def close(self) -> None:
         """Let go of what nobody has answered."""
@@ -94,13 +95,17 @@ class Equipment:
 
 
 class ChangeQuestion:
-    """What a person is asked about the tools of one server: about the latest change only, one question at a time."""
+    """What a person is asked about the tools of one server: about the latest change only, one question at a time.
 
-    def __init__(self, approvals: Approvals):
+    Args:
+        asked: ids of earlier questions, also those of engines before this one.
+    """
+
+    def __init__(self, approvals: Approvals, asked: Sequence[str] = ()):
         self._approvals = approvals
         self._turn = asyncio.Lock()
         self._newest = 0
-        self._asked: list[str] = []
+        self._asked = list(asked)
 
     async def put(self, server: str, changes: Sequence[str], then: Callable[[ev.Ruling], None]) -> None:
         """Ask about these changes, and no longer about earlier ones; about nothing when there are none."""
@@ -137,19 +142,20 @@ async def equipped(
     given: Sequence[Tool | Callable[..., Any]],
     environ: Mapping[str, str],
     secrets: Secrets,
-    pins: Pins | None = None,
+    held: Held | None = None,
 ) -> AsyncGenerator[Equipment]:
     """The user's tools, with their servers under way until the block is left.
 
     Args:
         given: tools as objects.
         environ: what stands in the files of servers as `${NAME}`.
-        pins: what a run that goes on holds its servers to.
+        held: what a run that goes on has settled about its servers.
 
     Raises:
         ConfigurationError: a tool cannot be loaded or used, two share a name, a server cannot be begun, or the
             settings speak of a tool that is not there.
     """
+    held = held or Held({}, ())
     tools = [tool if isinstance(tool, Tool) else Tool(tool) for tool in given]
     tools += load(settings.tools.functions)
     toolbox(tools)
@@ -160,7 +166,7 @@ async def equipped(
         if not settings.attended:
             notes += [_unasked(rule) for rule in settings.tools.rules()]
         if settings.tools.mcp:
-            servers, secrets = await _begun(stack, settings.tools.mcp, environ, secrets, pins or {})
+            servers, secrets = await _begun(stack, settings.tools.mcp, environ, secrets, held.pins)
             from megaagent.tools.mcp.results import problem_with
             from megaagent.tools.mcp.server import pinned
 
@@ -170,9 +176,9 @@ async def equipped(
                 offered = "1 tool" if fit == 1 else f"{fit} tools"
                 notes.append(f"the MCP server {server.config.name} offers {offered}")
                 notes += [f"its tool {name!r} is left out: {why}" for name, why in problems.items() if why]
-                if server.config.name not in (pins or {}):
+                if server.config.name not in held.pins:
                     facts.append(Fact(ENGINE, 0, pinned(server.config.name, server.offers)))
-        outfit = Equipment(tools, servers, facts, secrets, notes)
+        outfit = Equipment(tools, servers, facts, secrets, notes, held.asked)
         check(settings.tools, outfit.toolbox.names)
         stack.push_async_callback(outfit.close)
         yield outfit
@@ -191,7 +197,11 @@ def _keep_off_the_terminal(name: str) -> None:
 
 
 async def _begun(
-    stack: AsyncExitStack, files: Sequence[str], environ: Mapping[str, str], secrets: Secrets, pins: Pins
+    stack: AsyncExitStack,
+    files: Sequence[str],
+    environ: Mapping[str, str],
+    secrets: Secrets,
+    pins: Mapping[str, ev.ToolsPinned],
 ) -> tuple[list[Server], Secrets]:
     """The servers that some files name, all begun at once."""
     from megaagent.tools.mcp.config import read_servers

@@ -26,7 +26,7 @@ from megaagent.journal.lock import HeldError
 from megaagent.journal.prefix import copy_files, take_until, told_of
 from megaagent.launch import enter, nothing_left_behind
 from megaagent.models.contract import Model
-from megaagent.past import check_against, new_caps, pins_in, read_past
+from megaagent.past import check_against, held_in, new_caps, read_past
 from megaagent.placement import placing
 from megaagent.running import Run
 from megaagent.settings import Settings, changed
@@ -86,7 +86,7 @@ async def fork(
             opened = open_models(settings, environ, models or {})
             check_price(settings)
             _check_prompts(settings)
-            outfit = await stack.enter_async_context(equipped(settings, tools, environ, opened.secrets, pins_in(new)))
+            outfit = await stack.enter_async_context(equipped(settings, tools, environ, opened.secrets, held_in(new)))
             chosen = find_scenario(past.began.scenario) if past.began.scenario else None
             stamp = Stamp(BOSS, new.id, 0, 0, clock.now())
             workspace = take_workspace(folder.workspace, new.workspace, commits_in(new), stamp)

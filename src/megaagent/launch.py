@@ -39,7 +39,7 @@ from megaagent.journal.homes import forget, kept_still, move, settle
 from megaagent.models.contract import Model
 from megaagent.organization.snapshots import Keeper
 from megaagent.organization.state import State
-from megaagent.past import check_against, new_caps, pins_in, read_past
+from megaagent.past import check_against, held_in, new_caps, read_past
 from megaagent.placement import Placed, placing
 from megaagent.running import Result, Run, made_up_for
 from megaagent.sandboxes import Probe
@@ -158,7 +158,7 @@ async def resume(
     opened = open_models(settings, environ, models or {})
     bulk_of(opened, settings)
     async with AsyncExitStack() as stack:
-        outfit = await stack.enter_async_context(equipped(settings, tools, environ, opened.secrets, pins_in(folder)))
+        outfit = await stack.enter_async_context(equipped(settings, tools, environ, opened.secrets, held_in(folder)))
         journal = open_journal(folder.journal, clock, durability=settings.durability)
         journal.hide(outfit.secrets.hide_in)
         stack.push_async_callback(journal.close)

@@ -69,11 +69,25 @@ def _beginnings(folder: RunFolder, reader: JournalReader) -> tuple[ev.RunStarted
     return first.event, settings
 
 
-def pins_in(folder: RunFolder) -> dict[str, ev.ToolsPinned]:
-    """What each server of tools is held to."""
+class Held(Struct, frozen=True):
+    """What a run has settled about its servers of tools.
+
+    Attributes:
+        pins: what each is held to.
+        asked: ids of the questions about changes of their tools.
+    """
+
+    pins: dict[str, ev.ToolsPinned]
+    asked: tuple[str, ...]
+
+
+def held_in(folder: RunFolder) -> Held:
+    """What a run has settled about its servers of tools."""
     with closing(open_reader(folder.journal)) as reader:
-        events = [record.event for record in reader.records(agent=ENGINE, kinds=[ev.ToolsPinned])]
-    return {event.server: event for event in events if isinstance(event, ev.ToolsPinned)}
+        kinds = [ev.ToolsPinned, ev.ApprovalAsked]
+        events = [record.event for record in reader.records(agent=ENGINE, kinds=kinds)]
+    pins = {event.server: event for event in events if isinstance(event, ev.ToolsPinned)}
+    return Held(pins, tuple(event.id for event in events if isinstance(event, ev.ApprovalAsked)))
 
 
 def check_against(state: State, settings: Settings, changes: Mapping[str, Any]) -> None:
