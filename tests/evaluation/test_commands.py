@@ -60,6 +60,11 @@ def test_predictions_are_scored_and_trouble_is_named(tmp_path: Path) -> None:
         (("eval", "gsm8k", "--data", "{data}", "--model", "sim:answers-200"), "percent"),
         (("eval", "gsm8k", "--data", "{data}", "--model", "sim:answers", "--max-cost", "0.001"), "raise --max-cost"),
         (("eval", "gobang", "--data", "{data}"), "needs no data"),
+        (("eval", "gobang", "--model", "sim:answers-50"), "there is sim:gobang"),
+        (("eval", "gsm8k", "--data", "{data}", "--model", "sim:reference"), "sim:answers-NN"),
+        (("eval", "gsm8k", "--data", "{data}", "--model", "sim:gobang"), "sim:answers-NN"),
+        (("eval", "score", "--predictions", "x"), "eval score NAME --predictions"),
+        (("eval", "score", "gsm8k", "--predictions", "x", "--arm", "full", "--model", "x:y"), "out --arm, a model;"),
         (("eval", "one", "two", "three"), "not understood"),
         (("estimate", "x", "--model", "vllm:x"), "give --price"),
         (("estimate", "x"), "no model is named"),
@@ -72,6 +77,7 @@ def test_what_is_wrong_is_told_in_one_line(words: tuple[str, ...], problem: str,
     done = call(*(word.replace("{data}", str(data)) for word in words), cwd=tmp_path)
     assert done.returncode in (2, 8)
     assert done.stderr.startswith("megaagent: error: ") and problem in done.stderr and "Traceback" not in done.stderr
+    assert not done.stdout
     assert not (tmp_path / "megaagent-evals").exists() or not list((tmp_path / "megaagent-evals").rglob("journal.db"))
 
 
@@ -97,6 +103,7 @@ def test_an_evaluation_that_is_killed_goes_on(tmp_path: Path) -> None:
     assert len(rows) == len({(row["arm"], row["id"]) for row in rows}) == 24
     assert re.search(r"full +12 +50\.0%", done.stdout) and re.search(r"single +12 +50\.0%", done.stdout)
     assert "score 93.0%; not to be set beside a simulation" in done.stdout
+    assert "no cap for all" in done.stdout and " 1 agents" not in done.stdout
     page = (results.parent / "page.html").read_text()
     assert "no model was asked" in page
     runs = list((results.parent / "runs").glob("*/*/*/journal.db"))

@@ -65,6 +65,18 @@ def test_bad_lines_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     assert seen.missing == ("HumanEval/1", "HumanEval/2")
 
 
+def test_those_beyond_the_limit_are_only_counted(tmp_path: Path) -> None:
+    chosen = benchmark("gsm8k")
+    items = load(chosen, written(tmp_path, "gsm8k"))
+    answers = [{"task_id": n, "answer": "#### 1"} for n in (0, 1, 2, 2, 9)]
+    path = lines(tmp_path / "predictions.jsonl", answers)
+    seen = read_predictions(chosen, items[:1], path, beyond=items[1:])
+    assert [p.id for p in seen.predictions] == ["0"] and seen.beyond == 3
+    assert seen.rejected == ("line 5: there is no item '9'",) and not seen.missing and not seen.doubled
+    with pytest.raises(ConfigurationError, match="a prediction for the first 1 items of GSM8K"):
+        read_predictions(chosen, items[:1], lines(path, answers[1:3]), beyond=items[1:])
+
+
 def test_of_several_answers_the_first_counts_unless_they_are_samples(tmp_path: Path) -> None:
     twice = [{"id": 0, "answer": "#### 7"}, {"id": 0, "answer": "#### 8"}, {"id": 1, "answer": "#### 1"}]
     seen = found(tmp_path, "gsm8k", twice)

@@ -77,9 +77,17 @@ def command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The figures as one JSON object.")] = False,
 ) -> int:
+    if words == ["score"]:
+        raise ConfigurationError("say what the predictions are for: eval score NAME --predictions PATH")
     if len(words) == 2 and words[0] == "score":
         from megaagent.cli.scores import score
 
+        asks = {"--arm": arm, "--max-cost": max_cost, "--item-cost": item_cost, "--item-tokens": item_tokens}
+        asks |= {"--settings": settings, "--set": set_, "--into": into, "a model": models.changes()}
+        if said := [name for name, value in asks.items() if value]:
+            raise ConfigurationError(
+                f"eval score runs nothing and asks no model: leave out {', '.join(said)}; or run: eval {words[1]}"
+            )
         if predictions is None:
             raise ConfigurationError("what is to be scored? Give --predictions FILE or FOLDER")
         return score(words[1], predictions, data, limit=limit, places=parallel, out=out, json=json)

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +52,9 @@ def evaluate_and_show(asked: Asked, file: Path | None, given: Sequence[str], cha
     from megaagent.evaluation.page import page
 
     wish = _wish(asked, file, given, changes)
-    if not asked.json:
-        _say_what_begins(wish)
+    tell, begins = (_told, partial(_say_what_begins, wish, asked.max_cost)) if not asked.json else (_nothing, _nothing)
     try:
-        outcome = asyncio.run(evaluate(wish, environ=os.environ, tell=_told if not asked.json else lambda row: None))
+        outcome = asyncio.run(evaluate(wish, environ=os.environ, tell=tell, begins=begins))
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on where it was: {shown(wish.into)}", file=sys.stderr)
         return INTERRUPTED
@@ -64,7 +64,8 @@ def evaluate_and_show(asked: Asked, file: Path | None, given: Sequence[str], cha
         from megaagent.evaluation.figures import lines_of, stages_of
 
         told = {"plan": outcome.plan, "arms": lines_of(outcome.rows), "stages": stages_of(outcome.rows)}
-        told |= {"left": outcome.left, "failed": outcome.failed, "spent": outcome.spent, "page": str(place)}
+        told |= {"left": outcome.left, "halted": outcome.halted, "failed": outcome.failed}
+        told |= {"spent": outcome.spent, "page": str(place)}
         print(clean_json(msgspec.json.encode(told).decode()))
     else:
         print("\n".join(_table(outcome)))
@@ -111,13 +112,19 @@ def _wish(asked: Asked, file: Path | None, given: Sequence[str], changes: Mappin
     return Wish(chosen, wanted, arms, settings, into, digest_of(items), cost, asked.repeats, asked.parallel)
 
 
-def _say_what_begins(wish: Wish) -> None:
+def _nothing(*told: object) -> None:
+    """With --json the figures are all that is printed."""
+
+
+def _say_what_begins(wish: Wish, max_cost: float | None) -> None:
     runs = len(wish.items) * len(wish.arms) * wish.repeats
     arms = ", ".join(arm.name for arm in wish.arms)
+    simulated = (wish.settings.model.name or "").startswith("sim:")
     item = money(wish.settings.budget.cost or 0.0)
+    cap = "no cap for all" if simulated and max_cost is None else f"at most {money(wish.max_cost)} for all"
     print(f"{wish.benchmark.title}: {plural(len(wish.items), 'item')}, arms {arms}, {plural(runs, 'run')} in all")
-    print(f"{wish.settings.model.name}; at most {money(wish.max_cost)} for all, {item} for one; in {shown(wish.into)}")
-    if (wish.settings.model.name or "").startswith("sim:"):
+    print(f"{wish.settings.model.name}; {cap}, at most {item} for one; in {shown(wish.into)}")
+    if simulated:
         print("this is a simulation: no model is asked; tokens, times and money are made up")
     sys.stdout.flush()
 
@@ -125,7 +132,8 @@ def _say_what_begins(wish: Wish) -> None:
 def _told(row: Row) -> None:
     outcome = "passed" if row.passed else f"{row.share:.0%}" if row.share else "failed"
     why = f"  {clean(row.why)[:100]}" if row.why else ""
-    figures = f"{row.tokens:>9,} tokens {money(row.cost):>9} {row.seconds:>7.1f} s {row.agents:>4} agents"
+    agents = f"{row.agents:>4} {'agent ' if row.agents == 1 else 'agents'}"
+    figures = f"{row.tokens:>9,} tokens {money(row.cost):>9} {row.seconds:>7.1f} s {agents}"
     print(f"{clean(row.id):<28.28} {row.arm:<14} {outcome:<7} {figures}{why}", flush=True)
 
 

@@ -39,8 +39,9 @@ def score(
     from megaagent.evaluation.scoring import score_all, summed
 
     chosen = benchmark(name)
-    items = load(chosen, data)[:limit]
-    found = read_predictions(chosen, items, predictions)
+    there = load(chosen, data)
+    items = there[:limit]
+    found = read_predictions(chosen, items, predictions, beyond=there[len(items) :])
     progress = _Progress(len(found.predictions))
     try:
         marked = asyncio.run(
@@ -72,6 +73,8 @@ def lines_of(benchmark: Benchmark, found: Found, summary: Summary, marked: Seque
         yield f"  pass@{k:<10} {share:.1%}"
     for part, (passed, total) in summary.parts.items():
         yield f"  {part}: {passed:,} of {total:,} ({passed / total if total else 0:.1%})"
+    if found.beyond:
+        yield f"  beyond --limit  {plural(found.beyond, 'prediction')}, not scored"
     yield from _named("no prediction, counted as wrong", found.missing)
     counted = "more samples than others" if benchmark.samples else "several predictions, the first counts"
     yield from _named(counted, found.doubled)

@@ -20,14 +20,13 @@ from megaagent.evaluation.asker import Asker
 from megaagent.evaluation.contract import Benchmark, Item, Mark
 from megaagent.evaluation.itemruns import Ran, delivered, earlier, live_through
 from megaagent.evaluation.panel import Opinion, judged, paid_for
-from megaagent.evaluation.played import known_share, right_ones, script
+from megaagent.evaluation.played import played_models
 from megaagent.evaluation.programs import Judge, judging
 from megaagent.evaluation.purse import CapReachedError, Purse, Share
 from megaagent.evaluation.results import Plan, Results, Row, opened
 from megaagent.evaluation.scoring import score_one
 from megaagent.events import Struct
 from megaagent.models.contract import Model
-from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
 from megaagent.sandboxes import Probe, probe
 from megaagent.sandboxes.contract import Level
 from megaagent.settings import Settings, changed
@@ -81,6 +80,7 @@ async def evaluate(
     *,
     environ: Mapping[str, str],
     tell: Callable[[Row], None] = lambda row: None,
+    begins: Callable[[], None] = lambda: None,
     models: Mapping[str, Model] | None = None,
     sandbox: Probe | None = None,
 ) -> Outcome:
@@ -88,6 +88,7 @@ async def evaluate(
 
     Args:
         tell: called with each new row.
+        begins: called once, when all is found to be in order and before the first run.
         models: ready-made models by `provider:name`, for tests.
         sandbox: for all runs; searched for, once, when not given.
 
@@ -99,7 +100,7 @@ async def evaluate(
     check_price(settings)
     if settings.runtime.kind != "local":
         raise ConfigurationError("eval asks its models in this process: leave runtime.kind as local")
-    given = {**_played(wish), **(models or {})}
+    given = models if models is not None else played_models(wish.benchmark, wish.items, wish.settings)
     plan = plan_of(wish)
     async with AsyncExitStack() as stack:
         adapters = open_models(settings, environ, given)
@@ -110,6 +111,7 @@ async def evaluate(
             judge = await stack.enter_async_context(judging(seconds=wish.benchmark.seconds, sandbox=sandbox))
         results = stack.enter_context(opened(wish.into, plan))
         evaluation = _Evaluation(wish, adapters, judge, results, environ, tell, sandbox)
+        begins()
         await evaluation.go()
         wanted = set(evaluation.keys())
         rows = [row for row in results.rows if row.key in wanted]
@@ -129,17 +131,6 @@ def plan_of(wish: Wish) -> Plan:
     told = msgspec.json.encode(tree, order="deterministic").decode()
     name = wish.settings.model.name or ""
     return Plan(wish.benchmark.name, name, wish.data, told, __version__, is_simulated(wish.settings))
-
-
-def _played(wish: Wish) -> dict[str, Model]:
-    """The simulated model that knows answers, when it is the one that is asked for."""
-    name = wish.settings.model.name or ""
-    share = known_share(name)
-    if share is None:
-        return {}
-    speed = wish.settings.simulation.speed
-    played = script(wish.benchmark, wish.items, right_ones(wish.items, share))
-    return {name: SimulatedModel(played, name=name, latency=Latency(speed=speed) if speed else AT_ONCE)}
 
 
 class _Evaluation:

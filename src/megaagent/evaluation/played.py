@@ -12,7 +12,10 @@ from hashlib import blake2b
 
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation.contract import Benchmark, Item
+from megaagent.models.contract import Model
 from megaagent.models.script import Part, Playing, Script, add_agent, review, say, terminate, wait, write_file
+from megaagent.models.simulated import AT_ONCE, Latency, SimulatedModel
+from megaagent.settings import Settings
 
 _NAME = re.compile(r"sim:answers(?:-(\d{1,3}))?")
 DONT_KNOW = "I do not know."
@@ -32,6 +35,26 @@ def known_share(model: str) -> float | None:
     if share > 100:
         raise ConfigurationError(f"--model {model}: the number is a share of right answers in percent, 0 to 100")
     return share / 100
+
+
+def played_models(benchmark: Benchmark, items: Sequence[Item], settings: Settings) -> dict[str, Model]:
+    """The simulated model that knows answers, by its name, when it is the one that is asked for.
+
+    Raises:
+        ConfigurationError: it is a simulated model that cannot play this evaluation.
+    """
+    name = settings.model.name or ""
+    if not name.startswith("sim:"):
+        return {}
+    if name == f"sim:{benchmark.scenario}":
+        return {}
+    share = known_share(name) if benchmark.scenario is None else None
+    if share is None:
+        who = f"sim:{benchmark.scenario}" if benchmark.scenario else "sim:answers-NN, which knows NN of 100 answers"
+        raise ConfigurationError(f"--model {name}: no simulated model that plays {benchmark.title}; there is {who}")
+    speed = settings.simulation.speed
+    played = script(benchmark, items, right_ones(items, share))
+    return {name: SimulatedModel(played, name=name, latency=Latency(speed=speed) if speed else AT_ONCE)}
 
 
 def right_ones(items: Sequence[Item], share: float) -> frozenset[str]:

@@ -28,6 +28,7 @@ class Found(Struct, frozen=True):
         rejected: what could not be used, each with place and reason.
         missing: ids of items without any prediction.
         doubled: ids with more predictions than count.
+        beyond: how many are for items that are not wanted this time.
         sources: the fields, or kinds of files, that answers were read from.
     """
 
@@ -36,15 +37,19 @@ class Found(Struct, frozen=True):
     missing: tuple[str, ...]
     doubled: tuple[str, ...]
     sources: tuple[str, ...] = ()
+    beyond: int = 0
 
 
-def read_predictions(benchmark: Benchmark, items: Sequence[Item], path: Path) -> Found:
+def read_predictions(benchmark: Benchmark, items: Sequence[Item], path: Path, *, beyond: Sequence[Item] = ()) -> Found:
     """All predictions for these items in a file (JSON lines or JSON, also gzipped) or a folder with one file for each.
+
+    Args:
+        beyond: items that there are and that are not wanted; predictions for them are only counted.
 
     Raises:
         ConfigurationError: it cannot be read, or nothing in it is a prediction for any of the items.
     """
-    reading = _Reading(benchmark, items)
+    reading = _Reading(benchmark, items, beyond)
     if path.is_dir():
         reading.folder(path)
     else:
@@ -53,12 +58,15 @@ def read_predictions(benchmark: Benchmark, items: Sequence[Item], path: Path) ->
 
 
 class _Reading:
-    def __init__(self, benchmark: Benchmark, items: Sequence[Item]):
+    def __init__(self, benchmark: Benchmark, items: Sequence[Item], beyond: Sequence[Item]):
         self._benchmark = benchmark
         self._items = items
-        self._ids = _aliases(benchmark.name, items)
-        questions = Counter(_squeezed(item.question) for item in items)
-        self._questions = {_squeezed(i.question): i.id for i in items if questions[_squeezed(i.question)] == 1}
+        self._unwanted = {item.id for item in beyond}
+        self._beyond = 0
+        everything = [*items, *beyond]
+        self._ids = _aliases(benchmark.name, everything)
+        questions = Counter(_squeezed(item.question) for item in everything)
+        self._questions = {_squeezed(i.question): i.id for i in everything if questions[_squeezed(i.question)] == 1}
         self._predictions: list[Prediction] = []
         self._nameless: list[tuple[str, Prediction]] = []
         self._rejected: list[str] = []
@@ -158,6 +166,8 @@ class _Reading:
         known = self._ids.get(_simple(str(id)))
         if known is None:
             self._rejected.append(f"{place}: there is no item {str(id)[:60]!r}")
+        elif known in self._unwanted:
+            self._beyond += 1
         elif len(prediction.text) > LARGEST:
             self._rejected.append(f"{place}: {len(prediction.text):,} characters are more than {LARGEST:,}")
         elif len(self._predictions) >= MOST:
@@ -175,7 +185,8 @@ class _Reading:
             self._rejected += [f"{place}: it does not say which item it answers" for place, _ in self._nameless]
         if not self._predictions:
             first = f"; {self._rejected[0]}" if self._rejected else ""
-            raise ConfigurationError(f"{path}: nothing in it is a prediction for {self._benchmark.title}{first}")
+            which = f"the first {len(self._items):,} items of " if self._beyond else ""
+            raise ConfigurationError(f"{path}: nothing in it is a prediction for {which}{self._benchmark.title}{first}")
         counts = Counter(prediction.id for prediction in self._predictions)
         usual = counts.most_common()[-1][1] if self._benchmark.samples else 1
         kept = self._predictions if self._benchmark.samples else _first_of_each(self._predictions)
@@ -185,6 +196,7 @@ class _Reading:
             tuple(item.id for item in self._items if item.id not in counts),
             tuple(id for id, count in counts.items() if count > usual),
             tuple(self._sources),
+            self._beyond,
         )
 
 
