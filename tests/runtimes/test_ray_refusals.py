@@ -84,6 +84,15 @@ async def test_something_else_answers_there(cluster: Nodes):
     assert f"127.0.0.1:{port}: what answers there is no Ray cluster" in text
 
 
+def test_without_ray_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    workspace = Workspace.create(tmp_path / "workspace.git", stamp=STAMP, durable=False)
+    settings = changed(Settings(), {"runtime.kind": "ray", "model.name": "sim:gobang"}, "the test")
+    with pytest.raises(ConfigurationError, match=r"pip install 'megaagent\[ray\]'"):
+        order_for("run", settings, workspace, {})
+    workspace.close()
+
+
 # -- who may come in, and who is of another version -------------------------------------------------------------------
 
 

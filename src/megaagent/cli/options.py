@@ -338,6 +338,8 @@ class Conduct(Group):
         """
         from megaagent.cli.configured import assignment
 
+        if self.runtime not in (None, "local", "ray"):
+            raise ConfigurationError(f"--runtime {self.runtime}: say local or ray")
         if self.ray_address and self.runtime == "local":
             raise ConfigurationError("--ray-address is of a Ray cluster: give it with --runtime ray")
 

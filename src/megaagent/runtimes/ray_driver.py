@@ -49,7 +49,8 @@ class Driver:
             raise ConfigurationError(f"no node of the cluster can ask the models: {words}")
         unused = [f"models are not asked from {problem}" for problem in self._callers.problems.values()]
         unused += [f"programs are refused on {problem}" for problem in self._places.problems.values()]
-        return Ready(level, (f"Ray: {len(there)} nodes at {self._ray.get_runtime_context().gcs_address}", *unused))
+        count = "1 node" if len(there) == 1 else f"{len(there)} nodes"
+        return Ready(level, (f"Ray: {count} at {self._ray.get_runtime_context().gcs_address}", *unused))
 
     async def serve(self) -> None:
         """Do what is wanted until nobody is there who could want anything."""

@@ -29,4 +29,4 @@ class RuntimeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     places: int = 0
     models_on: str | None = None
     programs_on: str | None = None
-    idle: float = 60.0
+    idle: float = 30.0
