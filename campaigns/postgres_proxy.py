@@ -71,12 +71,16 @@ class Proxy:
 
     def deafen(self) -> None:
         """Take no new connections, and cut those that are there."""
+        self.refuse()
+        self.cut_all()
+
+    def refuse(self) -> None:
+        """Take no new connections."""
         listener, self._listener = self._listener, None
         if listener is not None:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-        self.cut_all()
 
     @contextlib.contextmanager
     def dumb(self) -> Generator[None]:

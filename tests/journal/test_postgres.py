@@ -157,6 +157,24 @@ async def test_without_patience_an_unreachable_database_is_an_error_and_nothing_
     assert stored(far) == ["in", "in again"]
 
 
+async def test_a_commit_whose_fate_stays_unknown_is_called_so_and_not_written_over(far: Path, proxy: Proxy):
+    journal = create_journal(far, WallClock())
+    await journal.append([note("first")])
+    proxy.when_cut = proxy.refuse
+    proxy.cut_next("after")
+    with pytest.raises(RunError, match="whether what was appended is recorded is not known"):
+        await journal.append([note("in doubt")])
+    proxy.when_cut = lambda: None
+    proxy.listen()
+    with pytest.raises(RunError, match=r"has facts of which it was not known.*megaagent resume"):
+        await journal.append([note("next")])  # nobody here was told of a fact that is there
+    await journal.close()
+    again = open_journal(far, WallClock())
+    await again.append([note("goes on")])
+    await again.close()
+    assert stored(far) == ["first", "in doubt", "goes on"]
+
+
 async def test_readers_outlive_a_cut_line(far: Path, proxy: Proxy):
     journal = create_journal(far, WallClock())
     await journal.append([note(number) for number in range(1200)])

@@ -122,7 +122,8 @@ class Journal(Protocol):
 
         Raises:
             RunError: they could not be written; none of them is in the journal. Or a listener failed on what came
-                before them, while they were on their way: the message then says that they are recorded.
+                before them, while they were on their way: the message then says that they are recorded. Or the line to
+                a database was cut and stays so: the message then says that it is not known.
             ValueError: a fact could not be read back as it is (lone surrogates, numbers that are not finite, fields of
                 the wrong type); none of them is in the journal.
         """

@@ -15,6 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import NamedTuple
 
+from megaagent.errors import RunError
 from megaagent.workspace.trees import Folder, Id
 
 COMMIT, TREE, BLOB, OFFSET_DELTA = 1, 2, 3, 6
@@ -95,6 +96,8 @@ class Pack:
             # The pack first: an index without one would be an error, a pack without one is nothing yet.
             pack.rename(name.with_suffix(".pack"))
             index.rename(name.with_suffix(".idx"))
+        except FileNotFoundError as error:  # who begins to work on a run clears away what its last engine left
+            raise RunError(f"{error.filename} was taken from this engine: another one works on the run") from error
         except BaseException:
             pack.unlink(missing_ok=True)
             index.unlink(missing_ok=True)

@@ -25,7 +25,6 @@ from megaagent.journal.postgres.lease import LEASE, Holder, refuse_if_held
 from megaagent.journal.postgres.server import ANSWERING, Connection, Place, Server
 from megaagent.journal.postgres.tables import migrate
 
-ENDING: Final = 10.0  # seconds in which the fate of a last commit is looked for when nobody would ask again
 INDEXED: Final = 100_000  # characters of a text that are indexed: the database has a limit for one text's words
 
 Lines = list[tuple[Any, ...]]
@@ -119,6 +118,9 @@ class PostgresLedger:
     def _settle(self, batch: Sequence[Draft]) -> list[Outcome]:
         try:
             return list(self._committed(batch))
+        except DiskError as error:
+            unknown = "; whether what was appended is recorded is not known" if self._doubt is not None else ""
+            return [DiskError(error.text + unknown, error.reason) for _ in batch]
         except RunError as error:
             return [type(error)(*error.args) for _ in batch]
         except Exception as error:
