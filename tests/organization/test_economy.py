@@ -116,7 +116,7 @@ def test_an_answer_to_chatter_that_nobody_waits_for_does_not_hold_up_the_end():
 
 
 class Grudging(SimulatedBatches):
-    """Answers all but the last request of each batch, or is never done, or refuses to take any, or takes one unheard."""
+    """Answers all but the last request of each batch, is never done, refuses to take any, or takes one unheard."""
 
     def __init__(self, model: SimulatedModel, how: str):
         super().__init__(model._batched, BATCH)  # pyright: ignore[reportPrivateUsage]
