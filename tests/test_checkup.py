@@ -148,6 +148,7 @@ CASES: list[tuple[str, int, Any, str, str, str]] = [
     ("anthropic", 200, SAYS, "application/json", "fail", "does not speak this protocol"),
     ("anthropic", 404, "not here", "text/plain", "fail", "no such model, or not at this address"),
     ("openai", 400, {"error": {"message": "m does not support tools"}}, "application/json", "fail", "takes no tools"),
+    ("openai", 302, "elsewhere", "text/plain", "fail", "correct the base URL"),
     ("openai", 200, SAYS, "application/json", "warn", "called no tool"),
     ("openai", 429, {"error": {"message": "Rate limit reached"}}, "application/json", "warn", "at its rate limit"),
     ("openai", 429, {"error": {"code": "insufficient_quota"}}, "application/json", "fail", "out of credit"),
@@ -169,4 +170,5 @@ async def test_whatever_answers_there(
     url = await serve(status, body, kind)
     asked = await ask(f"{provider}:m", settings(model__name=f"{provider}:m", model__base_url=url), {})
     assert (asked.status, words in asked.told) == (expected, True), asked.told
+    assert "no such model" not in asked.told or "no such model" in words  # one that is there is not sought in vain
     assert "\n" not in asked.told

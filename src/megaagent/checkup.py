@@ -83,7 +83,8 @@ def _known(name: str, settings: Settings, environ: Mapping[str, str], tiers: Map
     url = settings.model.base_url if shares_address(name, settings) else None
     there = provider.key_variable is not None and bool(environ.get(provider.key_variable))
     own = price_of(name, settings)
-    prompt, completion = cost_of(Usage(10**6), name, own), cost_of(Usage(0, 10**6), name, own)
+    # A thousand of each: some models have a higher price for calls with very long prompts.
+    prompt, completion = cost_of(Usage(1000), name, own), cost_of(Usage(0, 1000), name, own)
     problem = ""
     try:
         _open(name, settings, environ)
@@ -96,7 +97,7 @@ def _known(name: str, settings: Settings, environ: Mapping[str, str], tiers: Map
         endpoint_of(name, environ=environ, base_url=url),
         provider.key_variable,
         "set" if there else "not needed" if provider.key_variable is None or (url and not problem) else "missing",
-        None if prompt is None or completion is None else (prompt, completion),
+        None if prompt is None or completion is None else (round(prompt * 1000, 6), round(completion * 1000, 6)),
         own is not None,
         problem,
     )

@@ -13,6 +13,8 @@ async def test_without_a_model_the_providers_are_listed_with_their_keys(tmp_path
     assert done.code == 0
     assert "OPENAI_API_KEY is set" in done.out
     assert "ANTHROPIC_API_KEY is missing" in done.out
+    [other] = [line for line in done.out.splitlines() if "pydantic" in line]
+    assert "needs no key" not in other and "pydantic-ai" in other
     told = json.loads((await piped(tmp_path, "models", "--json")).out)
     assert {"provider": "ollama", "address": "http://localhost:11434/v1", "key": "not needed"}.items() <= {
         **next(line for line in told["providers"] if line["provider"] == "ollama")
@@ -28,6 +30,12 @@ async def test_a_check_says_what_is_wrong_and_ends_so(tmp_path: Path):
     [model] = told["models"]
     assert model["check"]["status"] == "fail"
     assert model["price"] == [1.0, 2.0] and model["own_price"] is True
+
+
+async def test_a_problem_is_told_once_and_the_price_is_that_of_a_usual_call(tmp_path: Path):
+    done = await piped(tmp_path, "models", "--model", "anthropic:claude-sonnet-4-5", "--check")
+    assert done.code == 2 and done.out.count("needs a key") == 1
+    assert "$3 in, $15 out" in done.out  # and more for prompts of over 200,000 tokens
 
 
 async def test_a_simulated_model_is_called_so(tmp_path: Path):

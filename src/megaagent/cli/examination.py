@@ -27,7 +27,13 @@ LEAST_DISK: Final = 100 << 20  # bytes
 ENOUGH_DISK: Final = 1 << 30
 LEAST_GIT: Final = (2, 32)
 NARROW: Final = 60  # cells
-EXTRAS: Final = {"mcp": "mcp", "providers": "pydantic_ai", "ray": "ray", "otel": "opentelemetry.sdk"}
+EXTRAS: Final = {
+    "mcp": "mcp",
+    "providers": "pydantic_ai",
+    "postgres": "psycopg",
+    "ray": "ray",
+    "otel": "opentelemetry.sdk",
+}
 
 
 class Finding(Struct, frozen=True):

@@ -69,7 +69,7 @@ def _print(known: Known, asked: Asked | None, glyphs: Any) -> None:
     key = "looked for by pydantic-ai, in the environment" if known.name.startswith("pydantic:") else key
     print(f"  key      {key}")
     print(f"  price    {_price(known)}")
-    if known.problem:
+    if known.problem and asked is None:
         print(f"  {glyphs.failed} {clean(known.problem)}")
     if asked is not None:
         mark = {"ok": glyphs.done, "warn": "!", "fail": glyphs.failed}[asked.status]
@@ -105,11 +105,7 @@ def _providers(json: bool) -> int:
             "provider": name,
             "address": provider.base_url,
             "key_variable": provider.key_variable,
-            "key": "not needed"
-            if provider.key_variable is None
-            else "set"
-            if os.environ.get(provider.key_variable)
-            else "missing",
+            "key": _key_of(name, provider.key_variable),
         }
         for name, provider in PROVIDERS.items()
     ]
@@ -117,10 +113,18 @@ def _providers(json: bool) -> int:
         print_json({"providers": lines})
         return 0
     print("no model is named; these providers are known (--model PROVIDER:NAME)\n")
-    for line in lines:
-        key = "needs no key" if line["key_variable"] is None else f"{line['key_variable']} is {line['key']}"
-        where = line["address"] or (
-            "scripts, no model is asked" if line["provider"] == "sim" else "an address of yours"
-        )
-        print(f"  {line['provider']:<11} {key:<32} {where}")
+    for name, provider in PROVIDERS.items():
+        found = _key_of(name, provider.key_variable)
+        key = f"{provider.key_variable} is {found}" if provider.key_variable else _WITHOUT_VARIABLE[found]
+        print(f"  {name:<11} {key:<32} {provider.base_url or _ELSEWHERE.get(name, 'an address of yours')}")
     return 0
+
+
+_WITHOUT_VARIABLE = {"not needed": "needs no key", "unknown": "looks for its own"}
+_ELSEWHERE = {"sim": "scripts, no model is asked", "pydantic": "wherever pydantic-ai asks"}
+
+
+def _key_of(provider: str, variable: str | None) -> str:
+    if variable is None:
+        return "unknown" if provider == "pydantic" else "not needed"
+    return "set" if os.environ.get(variable) else "missing"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from megaagent.errors import Fault, ModelError
+from megaagent.models.faults import TAKES_NO_TOOLS
 
 _ADVICE: Final[dict[Fault, str]] = {
     "connection": "nothing answers there: is the server running, and is the address right?",
@@ -24,4 +25,7 @@ _ADVICE: Final[dict[Fault, str]] = {
 
 def advice(error: ModelError, key: str = "the provider's key") -> str:
     """What to do, and what was seen; `key` is the name of the variable that holds it."""
+    redirected = error.status is not None and 300 <= error.status < 400
+    if error.fault == "not_found" and (redirected or TAKES_NO_TOOLS in error.detail):
+        return error.detail  # says what to do by itself; the model and its address are right
     return f"{_ADVICE[error.fault].format(key=key)} ({error.detail})"

@@ -23,6 +23,8 @@ NO_TOOLS: Final = re.compile(
     r"tools? (calling )?(is|are) not supported|tools param requires|no endpoints found that support tool"
 )
 
+TAKES_NO_TOOLS: Final = "this model takes no tools, and agents act by tools: choose another, or serve it with tools"
+
 # Looked for in code, type and message of an error, in this order: the more particular first.
 _WORDS: Final[tuple[tuple[Fault, re.Pattern[str]], ...]] = (
     (
@@ -151,9 +153,7 @@ def _error(status: int, document: Any, retry_after: float | None, secrets: Secre
         fault = "rate_limit"  # a spending limit that refills by itself
     detail = secrets.hide(message)[:500] or "no explanation"
     if NO_TOOLS.search(words.lower()):
-        detail = (
-            f"this model takes no tools, and agents act by tools: choose another, or serve it with tools ({detail})"
-        )
+        detail = f"{TAKES_NO_TOOLS} ({detail})"
     return ModelError(fault, f"HTTP {status}: {detail}", retry_after=retry_after, status=status)
 
 
