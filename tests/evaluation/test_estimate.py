@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from megaagent import events as ev
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.evaluation.estimate import Estimate, Wish, estimate
-from megaagent.evaluation.shape import GOBANG, Shape, shape_of, tree_of
+from megaagent.evaluation.shape import GOBANG, Shape, lasts, shape_of, tree_of
 from megaagent.events import Usage
 from megaagent.models.prices import Price, cost_of
-from megaagent.models.script import Part, Playing, Script, add_agent, read_file, review, say, talk, wait, write_file
+from megaagent.models.script import (
+    Part,
+    Playing,
+    Script,
+    add_agent,
+    read_file,
+    review,
+    run_command,
+    say,
+    talk,
+    wait,
+    write_file,
+)
 from megaagent.models.simulated import Latency
+from megaagent.organization.economy import EconomySettings
 from megaagent.testing import Rehearsal, rehearse
 
 MODEL = "openai:gpt-4.1"
@@ -145,3 +159,39 @@ def test_a_tree_like_the_run_is_the_runs() -> None:
 def test_a_run_in_which_nobody_answered_tells_nothing() -> None:
     with pytest.raises(RunError, match="no model answered"):
         shape_of([], "the run x")
+
+
+def test_programs_take_their_time_and_cost_nothing() -> None:
+    without = estimate(Wish("Write a book.", 7, MODEL, shape=msgspec.structs.replace(GOBANG, programs=()))).expected
+    slow = estimate(
+        Wish("Write a book.", 7, MODEL, shape=msgspec.structs.replace(GOBANG, programs=(30.0,) * 12))
+    ).expected
+    assert without.programs == 0.0
+    assert slow.programs == pytest.approx(360.0, rel=0.35)  # agents of a single step run none
+    assert slow.seconds > without.seconds + 40
+    assert slow.cost == pytest.approx(without.cost, rel=0.1)
+
+
+def test_the_programs_of_a_run_are_measured() -> None:
+    def boss(me: Part) -> Playing:
+        yield run_command("program 2.5")
+        yield run_command("program 0.5")
+        return "done"
+
+    run = rehearse(Script({"boss": boss}), play=lambda program, revision: (0, "ok"), lasts=lasts)
+    assert run.seconds == pytest.approx(3.0)
+    assert len(shape_of(run.records, "a run").programs) == 2
+
+
+def test_batches_are_cheaper_and_slower_by_what_goes_through_them() -> None:
+    single = estimate(Wish("Write a book.", 7, MODEL)).expected
+    thrifty = EconomySettings(on=True, tiers=("worker",))
+    batched = estimate(Wish("Write a book.", 7, MODEL, economy=thrifty)).expected
+    assert batched.batched > 0
+    assert batched.cost + batched.saved == pytest.approx(single.cost, rel=0.15)
+    assert 0.2 * single.cost < batched.saved < 0.5 * single.cost + 1e-9
+    assert batched.seconds > 10 * single.seconds
+    nothing = estimate(Wish("Write a book.", 7, MODEL, economy=EconomySettings(on=True))).expected
+    assert nothing.cost <= single.cost * 1.1
+    with pytest.raises(ConfigurationError, match="not known to take batches"):
+        estimate(Wish("Write a book.", 7, "deepseek:deepseek-chat", economy=thrifty))

@@ -48,6 +48,19 @@ def command(
             "--like", metavar="RUN", help="A finished run whose shape and pace are taken.", show_default=False
         ),
     ] = None,
+    economy: Annotated[
+        bool,
+        typer.Option("--economy", help="With calls that nothing waits for by the batch, as run --economy."),
+    ] = False,
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tier",
+            metavar="TIER",
+            help="With --economy: whose calls always go by the batch (economy.tiers); may be given again.",
+            show_default=False,
+        ),
+    ] = None,
     runs: Runs = None,
     json: Annotated[bool, typer.Option("--json", help="The figures as one JSON object.")] = False,
 ) -> int:
@@ -58,6 +71,7 @@ def command(
     from megaagent.models import parse_model
     from megaagent.models.prices import parse_price
     from megaagent.scenarios import SCENARIOS, scenario
+    from megaagent.settings import Settings, changed
 
     shape, past_goal, past_model = like_run(find_run(runs_folder(runs, os.environ), like)) if like else (None, "", "")
     name = goal if goal in SCENARIOS else None
@@ -72,7 +86,10 @@ def command(
     parse_model(model)
     usual = shape.agents if shape else 590 if name == "policy" else GOBANG.agents
     price = parse_price(models.price) if models.price else None
-    wish = Wish(words, usual if agents is None else agents, model, price, rpm, tpm, shape, name)
+    if tier and not economy:
+        raise ConfigurationError("--tier is a part of --economy: give both")
+    thrift = changed(Settings(), {"economy.on": economy, "economy.tiers": tier or []}, "--tier").economy
+    wish = Wish(words, usual if agents is None else agents, model, price, rpm, tpm, shape, name, thrift)
     found = estimate(wish, _progress)
     if json:
         import msgspec
@@ -91,7 +108,7 @@ def _lines(found: Estimate, wish: Wish) -> Iterator[str]:
     yield f"{plural(wish.agents, 'agent')}, {wish.model}, {' and '.join(limits) or 'no limits per minute'}"
     yield ""
     yield f"{'':<14}{'EXPECTED':>14}  RANGE"
-    rows: tuple[tuple[str, Callable[[Figures], str]], ...] = (
+    rows: list[tuple[str, Callable[[Figures], str]]] = [
         ("money", lambda f: money(f.cost)),
         ("time", lambda f: duration(f.seconds)),
         ("tokens", lambda f: f"{f.tokens:,}"),
@@ -99,7 +116,10 @@ def _lines(found: Estimate, wish: Wish) -> Iterator[str]:
         ("  completion", lambda f: f"{f.usage.completion:,}"),
         ("model calls", lambda f: f"{f.calls:,}"),
         ("cache share", lambda f: f"{f.cached:.0%}"),
-    )
+        ("programs", lambda f: duration(f.programs)),
+    ]
+    if wish.economy.on:
+        rows += _thrift()
     for name, show in rows:
         between = f"  {show(found.low)} to {show(found.high)}" if found.played > 1 else "  -"
         yield f"{name:<14}{show(found.expected):>14}{between}"
@@ -109,8 +129,14 @@ def _lines(found: Estimate, wish: Wish) -> Iterator[str]:
     pace = (
         "the law that was fitted to GPT-4.1" if found.pace == 1.0 else f"that law, times {found.pace:.2f} as measured"
     )
-    yield f"pace: {pace}; the time of agents' programs is not in it"
+    yield f"pace: {pace}; programs take what they took there, one after the other for each agent"
     yield "no model was asked: this is a simulation, and a real organization may decide otherwise"
+
+
+def _thrift() -> list[tuple[str, Callable[[Figures], str]]]:
+    from megaagent.cli.words import money
+
+    return [("in batches", lambda f: f"{f.batched:,}"), ("saved by them", lambda f: money(f.saved))]
 
 
 def _progress(done: int, total: int) -> None:

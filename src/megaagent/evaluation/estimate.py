@@ -10,14 +10,16 @@ import msgspec
 
 from megaagent import events as ev
 from megaagent.errors import ConfigurationError
-from megaagent.evaluation.shape import FILLER, GOBANG, Shape, filler, script_of, shape_of
+from megaagent.evaluation.shape import FILLER, GOBANG, Shape, filler, lasts, lasts_of, script_of, shape_of
 from megaagent.events import Struct, Usage
 from megaagent.folder import RunFolder
 from megaagent.journal import open_reader
+from megaagent.models import PROVIDERS, parse_model
 from megaagent.models.gate import Gate
 from megaagent.models.prices import Price, cost_of
 from megaagent.models.script import Script
 from megaagent.models.simulated import Latency, SimulatedModel
+from megaagent.organization.economy import EconomySettings
 from megaagent.settings import Settings, changed
 from megaagent.testing import Rehearsal, rehearse
 
@@ -25,6 +27,7 @@ STRETCHES = (0.5, 1.0, 2.0)  # of the number of steps, when no run has shown how
 SEEDS = 3
 MOST_AGENTS = 20_000
 FEW = 200  # agents up to which every seed is played
+BATCHES = (600.0, 120.0, 3600.0)  # seconds that a batch is taken to last: providers promise a day, and say an hour
 
 
 class Wish(Struct, frozen=True):
@@ -35,6 +38,7 @@ class Wish(Struct, frozen=True):
         price: the user's own, which takes precedence.
         requests, tokens: the provider's limits per minute; None where there are none.
         shape: of a finished run, to go by; the one of the simulated Gobang run otherwise.
+        economy: which calls go by the batch.
     """
 
     goal: str
@@ -45,6 +49,7 @@ class Wish(Struct, frozen=True):
     tokens: float | None = None
     shape: Shape | None = None
     scenario: str | None = None
+    economy: EconomySettings = EconomySettings()
 
 
 class Figures(Struct, frozen=True):
@@ -52,8 +57,10 @@ class Figures(Struct, frozen=True):
 
     Attributes:
         cost: US dollars.
-        seconds: of virtual time, from the first fact to the last; programs are not in it.
+        seconds: of virtual time, from the first fact to the last.
         cached: the share of prompt tokens that come from the provider's cache.
+        programs: seconds of agents' programs, of all together.
+        batched: of the calls, those that went by the batch; `saved` is by how many US dollars less than singly.
     """
 
     cost: float
@@ -62,6 +69,9 @@ class Figures(Struct, frozen=True):
     calls: int
     agents: int
     cached: float
+    programs: float = 0.0
+    batched: int = 0
+    saved: float = 0.0
 
     @property
     def tokens(self) -> int:
@@ -103,6 +113,8 @@ def estimate(wish: Wish, tell: Callable[[int, int], None] = lambda done, total: 
         raise ConfigurationError(
             f"the price of {wish.model} is not known: give --price IN:OUT in dollars per million tokens"
         )
+    if wish.economy.on and _discount(wish) is None:
+        raise ConfigurationError(f"--economy: {wish.model} is not known to take batches; leave --economy away")
     seeds = range(SEEDS if wish.agents <= FEW else 1)
     if wish.scenario == "policy" and wish.shape is None:
         plans = [(1.0, seed) for seed in seeds]
@@ -121,6 +133,8 @@ def estimate(wish: Wish, tell: Callable[[int, int], None] = lambda done, total: 
     usual = [each for stretch, each in figures if stretch == 1.0]
     every = [each for _, each in figures]
     pace = wish.shape.pace if wish.shape else 1.0
+    if wish.economy.on:
+        spread += f"; batches take {', '.join(f'{each / 60:g}' for each in BATCHES)} minutes, which is made up"
     return Estimate(_of(usual, median), _of(every, min), _of(every, max), len(plans), source, spread, pace)
 
 
@@ -142,9 +156,25 @@ def _played(wish: Wish, seed: int, stretch: float) -> Rehearsal:
     shape = wish.shape or GOBANG
     latency = _at_pace(shape.pace)
     settings = _settings(wish)
-    model = SimulatedModel(_script(wish, shape, seed, stretch), name="sim:estimate", latency=latency, seed=seed)
-    files = {FILLER: filler(shape)}
-    return rehearse(model, wish.goal, settings=settings, files=files, gate=Gate(settings.gate))
+    batch = BATCHES[seed % len(BATCHES)] * latency.speed
+    script = _script(wish, shape, seed, stretch)
+    model = SimulatedModel(script, name="sim:estimate", latency=latency, seed=seed, batch=batch)
+    return rehearse(
+        model,
+        wish.goal,
+        settings=settings,
+        files={FILLER: filler(shape)},
+        gate=Gate(settings.gate),
+        play=lambda program, revision: (0, "done"),
+        lasts=lasts,
+        discount=_discount(wish) or 0.0,
+    )
+
+
+def _discount(wish: Wish) -> float | None:
+    """Share of the price that batches of the model cost less; None when it takes none."""
+    own = wish.economy.discount
+    return PROVIDERS[parse_model(wish.model)[0]].batch_discount if own is None else own
 
 
 def _script(wish: Wish, shape: Shape, seed: int, stretch: float) -> Script:
@@ -170,25 +200,30 @@ def _settings(wish: Wish) -> Settings:
         "gate.requests": wish.requests,
         "gate.tokens": wish.tokens,
     }
+    changes |= {f"economy.{name}": value for name, value in msgspec.to_builtins(wish.economy).items()}
     if wish.scenario == "policy":
         changes |= {"limits.output": 4096}
     return changed(Settings(), changes, "the estimate")
 
 
 def _figures(run: Rehearsal, wish: Wish) -> Figures:
-    usage, cost, calls, agents = Usage(), 0.0, 0, 0
-    for record in run.records:
-        if isinstance(record.event, ev.ModelAnswered):
-            usage += record.event.usage
-            cost += cost_of(record.event.usage, wish.model, wish.price) or 0.0
-            calls += 1
-        agents += isinstance(record.event, ev.AgentRecruited)
+    usage, cost, saved, agents = Usage(), 0.0, 0.0, 0
+    answers = run.facts(ev.ModelAnswered)
+    for answer in answers:
+        usage += answer.usage
+        single = cost_of(answer.usage, wish.model, wish.price) or 0.0
+        less = single * (_discount(wish) or 0.0) if answer.batch else 0.0
+        cost, saved = cost + single - less, saved + less
+    agents = len(run.facts(ev.AgentRecruited))
+    programs = sum(map(lasts_of, run.facts(ev.ProgramStarted)))
     if run.ending.status != "completed":
         raise ConfigurationError(
             f"an organization of {wish.agents:,} agents cannot be played: it ended {run.ending.status}, "
             f"{run.ending.reason}"
         )
-    return Figures(cost, run.seconds, usage, calls, agents, usage.cached / usage.prompt if usage.prompt else 0.0)
+    cached = usage.cached / usage.prompt if usage.prompt else 0.0
+    batched = sum(bool(answer.batch) for answer in answers)
+    return Figures(cost, run.seconds, usage, len(answers), agents, cached, programs, batched, saved)
 
 
 def _of(figures: list[Figures], choose: Callable[[list[float]], float]) -> Figures:
@@ -203,4 +238,6 @@ def _of(figures: list[Figures], choose: Callable[[list[float]], float]) -> Figur
         round(one(lambda f: f.usage.cached)),
     )
     cost, seconds, calls = one(lambda f: f.cost), one(lambda f: f.seconds), round(one(lambda f: f.calls))
-    return Figures(cost, seconds, usage, calls, figures[0].agents, one(lambda f: f.cached))
+    programs, saved, batched = one(lambda f: f.programs), one(lambda f: f.saved), round(one(lambda f: f.batched))
+    agents, cached = figures[0].agents, one(lambda f: f.cached)
+    return Figures(cost, seconds, usage, calls, agents, cached, programs, batched, saved)

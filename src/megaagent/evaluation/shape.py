@@ -24,11 +24,13 @@ from megaagent.models.script import (
     change_task_status,
     read_file,
     review,
+    run_command,
     say,
     terminate,
     wait,
 )
 from megaagent.models.simulated import Latency
+from megaagent.sandboxes.contract import Program
 
 FILLER = "filler.txt"  # what agents read so that their conversations grow as they did
 MOST_GROUP = 60  # subordinates of one agent
@@ -47,6 +49,7 @@ class Shape(Struct, frozen=True):
         first: tokens of an agent's first prompt, mean.
         pace: seconds of its calls over those of the law of latency for the same tokens; 1 of a simulated run.
         source: where it is from, in words.
+        programs: seconds of each program that its agents have run.
     """
 
     agents: int
@@ -58,6 +61,7 @@ class Shape(Struct, frozen=True):
     first: float
     pace: float
     source: str
+    programs: tuple[float, ...] = ()
 
 
 GOBANG: Final = Shape(
@@ -70,6 +74,7 @@ GOBANG: Final = Shape(
     first=3007.0,
     pace=1.0,
     source="the simulated Gobang run of 7 agents",
+    programs=(0.03, 0.09, 0.10, 0.12, 0.29, 0.33, 0.34, 0.36, 0.46, 0.66, 1.32, 1.74, 6.22),
 )
 """The shape that is taken when there is no run to measure: `shape_of` the run of `megaagent run --scenario gobang`."""
 
@@ -86,6 +91,7 @@ def shape_of(records: Iterable[Record], source: str) -> Shape:
     said: list[int] = []
     grown: list[int] = []
     first: list[int] = []
+    programs: list[float] = []
     simulated, took, law = False, 0.0, 0.0
     for record in records:
         match record.event:
@@ -96,9 +102,11 @@ def shape_of(records: Iterable[Record], source: str) -> Shape:
                     leads[above] = leads.get(above, 0) + 1
             case ev.RunStarted(simulated=simulated):
                 pass
-            case ev.ModelAnswered(usage=usage, seconds=seconds):
-                took += seconds
-                law += _LAW.fixed + _LAW.per_completion * usage.completion + _LAW.per_prompt * usage.prompt
+            case ev.ProgramEnded(seconds=seconds):
+                programs.append(round(seconds, 2))
+            case ev.ModelAnswered(usage=usage, seconds=seconds, batch=batch):
+                took += 0.0 if batch else seconds  # how long a batch takes says nothing of the model's pace
+                law += 0.0 if batch else _LAW.mean(usage)
                 if record.agent in steps:
                     steps[record.agent] += 1
                     said.append(usage.completion)
@@ -119,6 +127,7 @@ def shape_of(records: Iterable[Record], source: str) -> Shape:
         fmean(first),
         took / law if law and not simulated else 1.0,
         source,
+        tuple(sorted(programs)),
     )
 
 
@@ -173,11 +182,12 @@ def script_of(shape: Shape, agents: int, seed: int, stretch: float = 1.0) -> Scr
     random = Random(f"shape {seed}")
     steps = _dealt(random, [id for id, below in tree.items() if not below], shape.leaf_steps, stretch)
     steps |= _dealt(random, [id for id, below in tree.items() if below], shape.lead_steps, stretch)
+    runs = _programs(random, list(tree), shape, stretch)
 
     def part(me: Part) -> Playing:
         if tree.get(me.path):
-            return _lead(me, tree[me.path], steps[me.path], shape)
-        return _leaf(me, steps.get(me.path, 1), shape)
+            return _lead(me, tree[me.path], steps[me.path], shape, runs.get(me.path, []))
+        return _leaf(me, steps.get(me.path, 1), shape, runs.get(me.path, []))
 
     return Script({}, default=part)
 
@@ -192,6 +202,27 @@ def _dealt(random: Random, agents: Sequence[AgentId], measured: Sequence[int], s
     return {id: max(1, round(stretch * count)) for id, count in zip(agents, deck, strict=False)}
 
 
+def _programs(random: Random, agents: Sequence[AgentId], shape: Shape, stretch: float) -> dict[AgentId, list[float]]:
+    """Seconds of the programs that each agent runs: as many per agent as were measured, of those lengths."""
+    runs: dict[AgentId, list[float]] = {}
+    for _ in range(round(stretch * len(shape.programs) * len(agents) / max(1, shape.agents))):
+        runs.setdefault(random.choice(agents), []).append(random.choice(shape.programs))
+    return runs
+
+
+def lasts(program: Program) -> float:
+    """Seconds that a played program takes: its command says so."""
+    return float(program.command[-1].rpartition(" ")[2])
+
+
+def lasts_of(started: ev.ProgramStarted) -> float:
+    """The same of a program that was started; 0 for one that is not played."""
+    try:
+        return float(started.command[-1].rpartition(" ")[2])
+    except (ValueError, IndexError):
+        return 0.0
+
+
 def filler(shape: Shape) -> str:
     """What is read at each step, so that a conversation grows by what it grew."""
     overhead = 45  # tokens of the calls' names, ids and short answers
@@ -199,13 +230,13 @@ def filler(shape: Shape) -> str:
     return "x" * max(1, 4 * tokens)
 
 
-def _leaf(me: Part, steps: int, shape: Shape) -> Playing:
-    yield from _work(steps - 1, shape)
+def _leaf(me: Part, steps: int, shape: Shape, runs: Sequence[float]) -> Playing:
+    yield from _work(steps - 1, shape, runs)
     while True:
         yield _step(shape, terminate(f"{me.name} has done its part."))
 
 
-def _lead(me: Part, group: Sequence[AgentId], steps: int, shape: Shape) -> Playing:
+def _lead(me: Part, group: Sequence[AgentId], steps: int, shape: Shape, runs: Sequence[float]) -> Playing:
     """Recruit, then work and review, in about as many steps as were measured."""
     names = [ev.name_of(id) for id in group]
     yield say(*(add_agent(name, "A part of it.", _prompt(name)) for name in names))
@@ -220,14 +251,16 @@ def _lead(me: Part, group: Sequence[AgentId], steps: int, shape: Shape) -> Playi
             break
         spare -= 1
         yield _step(shape, *acts, wait(sorted(owing), "their parts"))
-    yield from _work(spare, shape)
+    yield from _work(spare, shape, runs)
     while True:
         yield _step(shape, terminate(f"{me.name} has done its part."))
 
 
-def _work(steps: int, shape: Shape) -> Playing:
+def _work(steps: int, shape: Shape, runs: Sequence[float]) -> Playing:
+    """Work for so many steps, over which the programs are dealt."""
     for number in range(max(0, steps)):
-        yield _step(shape, change_task_status(done=[f"part {number}"]), read_file(FILLER))
+        programs = [run_command(f"program {seconds}") for seconds in runs[number::steps]]
+        yield _step(shape, change_task_status(done=[f"part {number}"]), read_file(FILLER), *programs)
     return None
 
 

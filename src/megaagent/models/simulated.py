@@ -32,8 +32,12 @@ class Latency(Struct, frozen=True):
     sigma: float = 0.25
     speed: float = 1.0
 
+    def mean(self, usage: Usage) -> float:
+        """Seconds by the law, before chance and speed."""
+        return self.fixed + self.per_completion * usage.completion + self.per_prompt * usage.prompt
+
     def seconds(self, usage: Usage, random: Random) -> float:
-        mean = self.fixed + self.per_completion * usage.completion + self.per_prompt * usage.prompt
+        mean = self.mean(usage)
         return mean * random.lognormvariate(0.0, self.sigma) / self.speed if mean else 0.0
 
 

@@ -276,7 +276,9 @@ class Organization:
     def _put_in_order(self, waiting: Iterable[AgentId]) -> None:
         """Give calls that wait to begin the priority that they have by now."""
         for agent in waiting:
-            self._voices.prefer(agent, self.foresight.priority(self.state.members[agent]))
+            member = self.state.members.get(agent)
+            if member is not None:  # the verifier, who is no member, goes before all others
+                self._voices.prefer(agent, self.foresight.priority(member))
 
     def _let_pass(self) -> list[Fact]:
         """Agents whose call is overtaken by calls that were asked for much later ask anew, before all others."""

@@ -30,6 +30,7 @@ from megaagent.organization.economy import Bulk
 from megaagent.organization.likeness import Source
 from megaagent.organization.state import State
 from megaagent.organization.verification import Acceptance
+from megaagent.sandboxes.contract import Program
 from megaagent.settings import Settings
 from megaagent.testing.journal import MemoryJournal
 from megaagent.testing.runtime import Play, PlayedRuntime, nothing_runs
@@ -94,6 +95,7 @@ def rehearse(
     commit: float = 0.0,
     discount: float = 0.5,
     vectors: Source | None = None,
+    lasts: Callable[[Program], float] | None = None,
 ) -> Rehearsal:
     """Run an organization to its end, in virtual time and with nothing outside this process.
 
@@ -108,6 +110,7 @@ def rehearse(
         scratch: an existing folder for the workspace while the run lives; the system's by default.
         gate: who may call now; one that follows the settings by default.
         commit: virtual seconds that the journal takes for a commit.
+        lasts: virtual seconds that a program takes; none unless given.
         vectors: the embedding model for recall.
         discount: of batches, when the settings ask for economy and the model takes them.
     """
@@ -123,7 +126,7 @@ def rehearse(
             )
             journal = MemoryJournal(clock, commit)
             voice = Voice(NAME, NAME, price, chosen.limits.output)
-            runtime = PlayedRuntime({NAME: model}, play)
+            runtime = PlayedRuntime({NAME: model}, play, lasts)
             batches = batches_of(model)
             tiers: Collection[Tier] = get_args(Tier)
             await journal.append(first_facts("rehearsal", goal, NAME, True, chosen, workspace.head()))

@@ -23,18 +23,26 @@ class PlayedRuntime:
 
     A program that is started without input and whose play's output ends with `?` is taken to wait for input: each line
     sent to it is played again as the program's `stdin`.
+
+    Args:
+        seconds: that a program takes; none unless given.
     """
 
     level = "played"
 
-    def __init__(self, models: Mapping[str, Model], play: Play = nothing_runs):
+    def __init__(
+        self, models: Mapping[str, Model], play: Play = nothing_runs, seconds: Callable[[Program], float] | None = None
+    ):
         self._models = models
         self._play = play
+        self._seconds = seconds
 
     async def complete(self, provider: str, request: ModelRequest) -> ModelResponse:
         return await self._models[provider].complete(request)
 
     async def start(self, program: Program, revision: Revision) -> PlayedHandle:
+        if self._seconds is not None:
+            await asyncio.sleep(self._seconds(program))
         return PlayedHandle(program, revision, self._play)
 
     async def close(self) -> None:
