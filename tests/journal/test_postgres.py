@@ -20,6 +20,7 @@ from megaagent.clock import WallClock
 from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import Fact
 from megaagent.journal import JournalReader, JournalWriter, create_journal, open_journal, open_reader
+from megaagent.journal.bodies import digest_of
 from megaagent.journal.homes import home_of, move, settle
 from megaagent.journal.lock import HeldError
 
@@ -105,6 +106,21 @@ async def test_a_lost_commit_reply_loses_nothing_and_doubles_nothing(far: Path, 
     assert seen == list(range(1, 12))
     await journal.close()
     assert stored(far) == ["first", *(f"{number}{part}" for number in range(5) for part in "ab")]
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+async def test_what_has_no_facts_is_kept_too_when_a_reply_is_lost(far: Path, proxy: Proxy, where: Cut):
+    journal = create_journal(far, WallClock())
+    await journal.append([note("first")])
+    proxy.cut_next(where)
+    await journal.append([], [b"alone"])
+    proxy.cut_next(where)
+    await journal.snapshot("state", 1, b"state")
+    reader = journal.reader()
+    assert reader.blob(digest_of(b"alone")) == b"alone"
+    assert reader.snapshot("state") == (1, b"state")
+    assert proxy.cuts == 2
+    await journal.close()
 
 
 async def test_a_reply_that_is_lost_twice_is_still_found_out(far: Path, proxy: Proxy):

@@ -172,7 +172,8 @@ class PostgresLedger:
                 f"the journal {self._server.place}: another engine has taken over (epoch {epoch}, this is {self.epoch})"
             )
         doubt, self._doubt = self._doubt, None
-        if doubt is not None and (position, chain) == (doubt.position, doubt.chain):
+        # What had no facts has left no trace there: it is written again, which changes nothing.
+        if doubt is not None and position > self.position and (position, chain) == (doubt.position, doubt.chain):
             self._is_in(doubt)
             asked = {id(draft) for draft in self._batch}
             if any(id(draft) not in asked for draft in doubt.drafts):
