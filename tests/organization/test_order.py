@@ -127,3 +127,11 @@ def test_who_is_asked_by_one_with_much_to_do_answers_first():
     answer = next(r for r in records if isinstance(r.event, ev.MessageSent) and "Nearly" in r.event.message.text)
     between = [r for r in records if question.position < r.position < answer.position]
     assert sum(isinstance(r.event, ev.ModelAnswered) for r in between) <= 3
+
+
+def test_the_verifier_too_may_wait_for_a_slow_provider():
+    settings = changed(Settings(), {"gate.requests": 1.0}, "the test")
+    done = rehearse(Script({"boss": lambda me: leader(["writer"], me)}), settings=settings, latency=SECOND)
+    assert done.ending.status == "completed", done.ending
+    assert any(record.agent.startswith("verifier") for record in done.records)
+    assert done.seconds > 120
