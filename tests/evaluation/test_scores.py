@@ -134,6 +134,23 @@ def test_other_shapes_of_predictions(tmp_path: Path) -> None:
         read_predictions(benchmark("math"), items, tmp_path / "none.jsonl")
 
 
+def test_a_folder_is_what_was_delivered_when_the_benchmark_is_a_scenario(tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "main.py").write_text("print(1)")
+    (folder / "assets" / "about.txt").write_text("a game")
+    (folder / "picture.png").write_bytes(b"\xff\xd8")
+    (folder / "hosts").symlink_to("/etc/hosts")
+    chosen = benchmark("gobang")
+    seen = read_predictions(chosen, load(chosen, None), folder)
+    [prediction] = seen.predictions
+    assert json.loads(prediction.text) == {"main.py": "print(1)", "assets/about.txt": "a game"}
+    assert len(seen.rejected) == 2 and not seen.missing
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigurationError, match="nothing in it is a prediction"):
+        read_predictions(chosen, load(chosen, None), tmp_path / "empty")
+
+
 async def test_an_answer_alone_needs_no_box_and_a_text_does(tmp_path: Path) -> None:
     chosen = benchmark("math")
     items = load(chosen, written(tmp_path, "math"))

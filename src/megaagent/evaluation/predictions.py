@@ -19,6 +19,7 @@ IDS = ("task_id", "id", "unique_id", "idx", "index", "problem_id", "question_id"
 QUESTIONS = ("question", "problem", "prompt", "query")
 LARGEST = 2_000_000  # characters of one answer
 MOST = 200_000  # predictions
+MOST_FILES = 2_000  # of one deliverable
 
 
 class Found(Struct, frozen=True):
@@ -43,6 +44,8 @@ class Found(Struct, frozen=True):
 def read_predictions(benchmark: Benchmark, items: Sequence[Item], path: Path, *, beyond: Sequence[Item] = ()) -> Found:
     """All predictions for these items in a file (JSON lines or JSON, also gzipped) or a folder with one file for each.
 
+    For a benchmark that is a scenario, a folder is the one deliverable.
+
     Args:
         beyond: items that there are and that are not wanted; predictions for them are only counted.
 
@@ -50,7 +53,9 @@ def read_predictions(benchmark: Benchmark, items: Sequence[Item], path: Path, *,
         ConfigurationError: it cannot be read, or nothing in it is a prediction for any of the items.
     """
     reading = _Reading(benchmark, items, beyond)
-    if path.is_dir():
+    if path.is_dir() and benchmark.scenario is not None:
+        reading.deliverable(path)
+    elif path.is_dir():
         reading.folder(path)
     else:
         reading.file(path)
@@ -85,6 +90,26 @@ class _Reading:
                 self.file(file)
             else:
                 self._single(file, place)
+
+    def deliverable(self, path: Path) -> None:
+        """The files that were made for the one item."""
+        files: dict[str, str] = {}
+        for file in sorted(path.rglob("*")):
+            place = file.relative_to(path).as_posix()
+            if any(part.startswith(".") for part in file.relative_to(path).parts) or file.is_dir():
+                continue
+            if not stat.S_ISREG(file.lstat().st_mode):
+                self._rejected.append(f"{place}: not a regular file")
+            elif len(files) >= MOST_FILES or file.stat().st_size > LARGEST:
+                self._rejected.append(f"{place}: too large, or one of more than {MOST_FILES:,} files")
+            else:
+                try:
+                    files[place] = read_text(file)
+                except ConfigurationError as error:
+                    self._rejected.append(str(error))
+        if files:
+            self._sources["whole files"] = None
+            self._predictions.append(self._benchmark.answer(self._items[0], "", files))
 
     def _single(self, file: Path, place: str) -> None:
         """A file of the folder that is one prediction, called by the id of its item."""
