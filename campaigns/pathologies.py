@@ -318,14 +318,15 @@ def broadcasts(me: Part) -> Playing:
 
 
 def starved_group() -> Script:
-    """Three have much on their lists, and there is one place for a call: who has little left to do is never asked."""
+    """Three have much on their lists, and there is one place for a call: who only has mail to read is never asked."""
     busy_ones = ("dan", "eve", "fay")
 
     def busy(me: Part) -> Playing:
         plan = [f"text {number}" for number in range(80)]
         yield change_task_status(todo=plan)
         for number in range(80):
-            yield write_file(f"{me.name}{number}.txt", "x")
+            news = [talk("bob", "I have begun.")] if me.name == "dan" and number == 3 else []
+            yield say(write_file(f"{me.name}{number}.txt", "x"), *news)
         yield change_task_status(done=plan)
         return "much is written"
 
@@ -337,9 +338,8 @@ def starved_group() -> Script:
         return "all is there"
 
     def bob(me: Part) -> Playing:
-        for number in range(6):
-            yield write_file(f"bob{number}.txt", "x")
-        return "a little is written"
+        yield say(write_file("bob.txt", "x"), terminate("a little is written"))
+        return "nothing has changed"
 
     parts = {"boss": boss_of("ann", "bob"), "ann": ann, "bob": bob, **dict.fromkeys(busy_ones, busy)}
     return Script(parts, default=worker)
