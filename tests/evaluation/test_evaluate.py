@@ -209,8 +209,27 @@ async def test_a_wrong_key_stops_the_evaluation_and_nothing_is_lost(tmp_path: Pa
     asked = wish(tmp_path, "gsm8k", parallel=1)
     outcome = await evaluate(asked, environ={}, models={"sim:answers": model})
     assert model.asked == 1
-    assert outcome.halted and outcome.left == 5 and len(outcome.failed) == 1 and "no such key" in outcome.failed[0]
+    assert (
+        outcome.halted
+        and outcome.left == 5
+        and outcome.waiting == 0
+        and len(outcome.failed) == 1
+        and "no such key" in outcome.failed[0]
+    )
     assert scores(await evaluate(asked, environ={})) == {"full": 1.0, "single": 1.0}
+
+
+async def test_the_single_agent_waits_until_it_is_known_what_the_first_arm_used(tmp_path: Path) -> None:
+    asked = wish(tmp_path, "gsm8k", parallel=1)
+    path = asked.into / "runs"
+    await evaluate(asked, environ={})
+    (asked.into / FILE).unlink()
+    for journal in (path / "full").glob("*-0/*/journal.db"):
+        journal.write_bytes(b"no journal")
+    (path / "single").rename(tmp_path / "before")
+    outcome = await evaluate(asked, environ={})
+    assert len(outcome.failed) == 3 and outcome.waiting == 3 and not outcome.rows
+    assert not list(path.glob("single/*"))
 
 
 async def test_repeats_are_runs_of_their_own(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ def evaluate_and_show(asked: Asked, file: Path | None, given: Sequence[str], cha
         from megaagent.evaluation.figures import lines_of, stages_of
 
         told = {"plan": outcome.plan, "arms": lines_of(outcome.rows), "stages": stages_of(outcome.rows)}
-        told |= {"left": outcome.left, "halted": outcome.halted, "failed": outcome.failed}
+        told |= {"left": outcome.left, "waiting": outcome.waiting}
+        told |= {"halted": outcome.halted, "failed": outcome.failed}
         told |= {"spent": outcome.spent, "page": str(place)}
         print(clean_json(msgspec.json.encode(told).decode()))
     else:
@@ -176,6 +177,9 @@ def _undone(outcome: Outcome) -> Iterator[str]:
             "since the next would fail like this one" if outcome.halted else "raise --max-cost and call again to go on"
         )
         yield f"{plural(outcome.left, 'run was', 'runs were')} not begun; {why}"
+    if outcome.waiting:
+        wait = "waits" if outcome.waiting == 1 else "wait"
+        yield f"{plural(outcome.waiting, 'run')} of the single agent {wait} for the first arm's"
     for failed in outcome.failed[:10]:
         yield f"not done: {clean(failed)[:300]}"
     if outcome.failed:

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from megaagent.cli.words import clean, clean_json, plural
-from megaagent.errors import ConfigurationError
+from megaagent.errors import ConfigurationError, SandboxError
 
 if TYPE_CHECKING:
     from megaagent.evaluation.contract import Benchmark
@@ -47,7 +47,7 @@ def score(
         marked = asyncio.run(
             score_all(chosen, items, found.predictions, places=places or os.cpu_count() or 1, tell=progress.tell)
         )
-    except* ConfigurationError as group:
+    except* (ConfigurationError, SandboxError) as group:
         raise group.exceptions[0] from None
     finally:
         progress.close()

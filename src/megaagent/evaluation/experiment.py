@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from megaagent import __version__
 from megaagent.choice import Adapters, check_price, is_simulated, open_models
-from megaagent.errors import ConfigurationError, ModelError, RunError
+from megaagent.errors import ConfigurationError, ModelError, RunError, SandboxError
 from megaagent.evaluation.arms import SINGLE, Arm, single_tokens
 from megaagent.evaluation.asker import Asker
 from megaagent.evaluation.contract import Benchmark, Item, Mark
@@ -64,6 +64,7 @@ class Outcome(Struct, frozen=True):
         rows: of this wish's arms, items and repeats; those of earlier calls among them.
         left: runs that were not begun, since the money would not do or a person must act first.
         halted: it is a person who must act.
+        waiting: runs of the single agent that wait for the first arm's, since they may use as many tokens.
         failed: what could not be run or scored, in words; it is tried again by the next call.
     """
 
@@ -73,6 +74,7 @@ class Outcome(Struct, frozen=True):
     failed: list[str]
     spent: float
     halted: bool = False
+    waiting: int = 0
 
 
 async def evaluate(
@@ -115,7 +117,8 @@ async def evaluate(
         await evaluation.go()
         wanted = set(evaluation.keys())
         rows = [row for row in results.rows if row.key in wanted]
-        return Outcome(plan, rows, evaluation.left, evaluation.failed, evaluation.purse.spent, evaluation.halted)
+        spent = evaluation.purse.spent
+        return Outcome(plan, rows, evaluation.left, evaluation.failed, spent, evaluation.halted, evaluation.waiting)
 
 
 def digest_of(items: Sequence[Item]) -> str:
@@ -154,6 +157,7 @@ class _Evaluation:
         self._places = asyncio.Semaphore(wish.parallel)
         self.halted = False
         self.left = 0
+        self.waiting = 0
         self.failed: list[str] = []
         spent = sum(row.cost + row.panel for row in results.rows)
         self.purse = Purse(wish.max_cost, spent + self._begun())
@@ -172,10 +176,15 @@ class _Evaluation:
                 for sample in range(self._wish.repeats):
                     place = self._place(arm, item, sample)
                     if (arm.name, item.id, sample) not in self._results.known and place.exists():
-                        before = earlier(place)
-                        spent += before.cost if before is not None else 0.0
-                        spent += paid_for(place / PANEL)
+                        spent += self._spent_on(place) + paid_for(place / PANEL)
         return spent
+
+    def _spent_on(self, place: Path) -> float:
+        try:
+            before = earlier(place)
+        except RunError:  # a journal that cannot be read: it may have been all
+            return self._wish.settings.budget.cost or 0.0
+        return before.cost if before is not None else 0.0
 
     async def go(self) -> None:
         """Arm after arm, so that the single agent's budget is known when it begins."""
@@ -191,6 +200,9 @@ class _Evaluation:
             if self.halted:
                 self.left += 1
                 return
+            if self._waits(arm, item, sample):
+                self.waiting += 1
+                return
             place = self._place(arm, item, sample)
             budget = self._tokens_of(arm, item, sample)
             try:
@@ -201,7 +213,7 @@ class _Evaluation:
             except CapReachedError:
                 self.left += 1
                 return
-            except (RunError, ConfigurationError, ModelError) as error:
+            except (RunError, ConfigurationError, ModelError, SandboxError) as error:
                 self.failed.append(f"{arm.name}, {item.id}: {error}")
                 return
             if not ran.over:
@@ -247,6 +259,11 @@ class _Evaluation:
         total = len(verdicts.opinions)
         parts = {f"panel: {opinion}": (verdicts.count(opinion), total) for opinion in get_args(Opinion)}
         return replace(mark, parts=mark.parts | parts), verdicts.cost
+
+    def _waits(self, arm: Arm, item: Item, sample: int) -> bool:
+        """Whether it is for the single agent, of whom nobody knows yet how many tokens it may use."""
+        first = self._wish.arms[0].name
+        return arm.name == SINGLE != first and (first, item.id, sample) not in self._results.known
 
     def _tokens_of(self, arm: Arm, item: Item, sample: int) -> int | None:
         """The single agent may use as many tokens as the first arm did on the same item."""
