@@ -119,15 +119,18 @@ async def test_programs_of_a_killed_node(cluster: Nodes):
     async with a_world(
         cluster.environ, cluster.ray(**{"runtime.programs_on": "special", "runtime.models_on": "one"})
     ) as world:
-        unheard = await started(world, *python("import time; time.sleep(5); print('done'); open('made', 'w')"))
-        reading = asyncio.create_task(unheard.read(3600, 3600))
         heard = await started(world, *python("print('ready'); input()"), stdin=None)
         assert await heard.read(0.05, 20) == ("ready\n", True)
+        holder = await started(world, *python("input()"), stdin=None)
         waiting = asyncio.create_task(started(world, *python("print('third')")))  # both places are taken
         async with asyncio.timeout(PATIENCE):  # so a cluster that can grow is asked to
             while len((await asyncio.to_thread(cluster.say, asked=True))["asked"]) != 3:
                 await asyncio.sleep(0.1)
         await asyncio.to_thread(cluster.add, "fourth", cpus=1, resources={"special": 2})
+        assert (await ended(await waiting)).output == "third\n"
+        await holder.close()
+        unheard = await started(world, *python("import time; time.sleep(4); print('done'); open('made', 'w')"))
+        reading = asyncio.create_task(unheard.read(3600, 3600))
         await asyncio.to_thread(cluster.say, kill="third")
         # What nobody had heard is done again, to the same end.
         assert await reading == ("done\n", False)
@@ -140,7 +143,6 @@ async def test_programs_of_a_killed_node(cluster: Nodes):
             await heard.send("1\n")
         result = await ended(heard)
         assert (result.exit_code, result.output, result.cut) == (-9, "ready\n", ("lost",))
-        assert (await ended(await waiting)).output == "third\n"
     await asyncio.to_thread(cluster.say, kill="fourth")
 
 
@@ -195,5 +197,9 @@ async def test_the_whole_cluster_is_lost_and_the_engine_lives():
             waiting: Awaitable[ModelResponse] = world.runtime.complete(MODEL, question("nobody", deadline=-29.0))
             with pytest.raises(ModelError, match=r"Ray|cluster") as raised:
                 await waiting
-            assert not raised.value.maybe_paid
+            assert (raised.value.fault, raised.value.maybe_paid, raised.value.on_our_side) == (
+                "connection",
+                False,
+                True,
+            )
             assert world.provider.asked["nobody"] == 0

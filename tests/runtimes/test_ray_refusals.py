@@ -17,7 +17,7 @@ from megaagent.clock import WallClock
 from megaagent.errors import ConfigurationError, SandboxError
 from megaagent.placement import order_for
 from megaagent.runtimes.ray import RayRuntime
-from megaagent.runtimes.ray_cluster import address_of
+from megaagent.runtimes.ray_cluster import address_of, require_here
 from megaagent.runtimes.ray_wire import Asked, Order, Versions
 from megaagent.settings import Settings, changed
 from megaagent.workspace import Workspace
@@ -46,6 +46,12 @@ async def refusal(nodes: Nodes, environ: dict[str, str | None] | None = None, **
 def test_what_is_no_address_is_told(address: str):
     with pytest.raises(ConfigurationError, match=r"--ray-address .*HOST:PORT"):
         address_of(address, {})
+
+
+def test_the_run_must_begin_on_a_node_of_the_cluster():
+    require_here("10.0.0.1:6379", {"203.0.113.9", "127.0.0.1"})
+    with pytest.raises(ConfigurationError, match=r"no node of that cluster \(203\.0\.113\.9\).*ray start --address"):
+        require_here("10.0.0.1:6379", {"203.0.113.9"})
 
 
 def test_where_the_cluster_is():
@@ -85,7 +91,8 @@ async def test_something_else_answers_there(cluster: Nodes):
 
 
 def test_without_ray_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setitem(sys.modules, "ray", None)
+    for name in ("ray", "ray._version"):
+        monkeypatch.setitem(sys.modules, name, None)
     workspace = Workspace.create(tmp_path / "workspace.git", stamp=STAMP, durable=False)
     settings = changed(Settings(), {"runtime.kind": "ray", "model.name": "sim:gobang"}, "the test")
     with pytest.raises(ConfigurationError, match=r"pip install 'megaagent\[ray\]'"):

@@ -23,13 +23,13 @@ from megaagent.events import Revision
 from megaagent.models.contract import ModelRequest, ModelResponse
 from megaagent.models.limits import Limits
 from megaagent.runtimes.ray_link import Link, LostError
-from megaagent.runtimes.ray_wire import Act, Begin, Complete, Order, Reply, Wanted, encode, raised
+from megaagent.runtimes.ray_wire import Act, Begin, Complete, Heard, Order, Reply, Wanted, encode, raised
 from megaagent.sandboxes.contract import Execution, Harvest, Program
 
 TRIES: Final = 3  # a program that takes its worker down with it is not started for ever
 GRACE: Final = 30.0  # seconds beyond an attempt's own deadline after which its worker is not waited for any more
 _RESPONSE: Final = msgspec.msgpack.Decoder(ModelResponse)
-_HEARD: Final = msgspec.msgpack.Decoder(tuple[str, bool])
+_HEARD: Final = msgspec.msgpack.Decoder(Heard)
 _EXECUTION: Final = msgspec.msgpack.Decoder(Execution)
 _HARVEST: Final = msgspec.msgpack.Decoder(Harvest)
 
@@ -80,8 +80,12 @@ class RayRuntime:
         except LostError as error:
             raise unknown(f"{error}; whether an answer was paid for is not known") from None
         except TimeoutError:
-            late = ModelError("timeout", f"{self._link.trouble or 'no worker of the cluster has answered in time'}")
-            late.maybe_paid = self._link.trouble is None
+            if self._link.trouble is not None:  # it was never handed over
+                away = ModelError("connection", self._link.trouble)
+                away.on_our_side = True
+                raise away from None
+            late = ModelError("timeout", "no worker of the cluster has answered in time")
+            late.maybe_paid = True
             raise late from None
         if reply.failure is not None:
             raise unknown(reply.failure.detail) if reply.failure.kind == "lost" else raised(reply.failure)
@@ -112,6 +116,8 @@ class RayHandle:
         self._touched = False  # its agent has heard it or spoken to it: another start would not be the same program
         self._stopped = False
         self._heard = ""
+        self._execution: Execution | None = None  # once it is known
+        self._harvest: Harvest | None = None
         self._lost = False
         self._mending = asyncio.Lock()
 
@@ -140,20 +146,25 @@ class RayHandle:
         reply = await self._act("read", quiet=quiet, patience=patience)
         if reply is None:
             return "", False
-        text, running = _HEARD.decode(reply.value)
-        self._touched = self._touched or bool(text)
-        self._heard = (self._heard + text)[-self._program.limits.output :]
-        return text, running
+        said = _HEARD.decode(reply.value)
+        self._execution, self._harvest = said.execution, said.harvest
+        self._touched = self._touched or bool(said.text) or said.execution is not None
+        self._heard = (self._heard + said.text)[-self._program.limits.output :]
+        return said.text, said.execution is None
 
     async def stop(self) -> None:
         self._stopped = True
         await self._act("stop")
 
     async def wait(self) -> Execution:
+        if self._execution is not None:
+            return self._execution
         reply = await self._act("wait")
         return Execution(-9, self._heard, 0.0, ("lost",)) if reply is None else _EXECUTION.decode(reply.value)
 
     async def harvest(self) -> Harvest:
+        if self._harvest is not None:
+            return self._harvest
         reply = await self._act("harvest")
         return Harvest({}) if reply is None else _HARVEST.decode(reply.value)
 

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +21,7 @@ NAMESPACE: Final = "megaagent"
 STORE: Final = 256 << 20  # bytes of shared memory of a Ray that is begun here; only large files and prompts go there
 PATIENCE: Final = 5.0  # seconds for the first word of a cluster
 _SETTINGS: Final = b"\0\0\0\4\0\0\0\0\0"  # an empty frame of settings: the first that each side sends (RFC 9113, 3.4)
+_ALIVE: Final = 0  # `GcsNodeInfo.ALIVE`
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 LOOPBACK: Final = "127.0.0.1"
 
@@ -98,6 +99,8 @@ def connect(address: str) -> Any:
             configure_logging=False,
             **begins,
         )
+    except ConfigurationError:
+        raise
     except Exception as error:
         raise ConfigurationError(explained(address, error)) from error
     return ray
@@ -154,12 +157,38 @@ def _knock(address: str) -> None:
 def _greet(address: str) -> None:
     """Ask the cluster who its nodes are, to see whether it lets us in."""
     client = import_module("ray._raylet").GcsClient(address=address)
-    hosts = {node.node_manager_address for node in client.get_all_node_info(timeout=PATIENCE).values()}
+    known = client.get_all_node_info(timeout=PATIENCE).values()
+    hosts = {str(node.node_manager_address) for node in known if node.state == _ALIVE}
+    require_here(address, hosts)
     if LOOPBACK in hosts:
         # Ray replaces a loopback address by one that others can reach, where a cluster of this machine alone does not
         # listen. It is too late for the variable that prevents it.
         constants: Any = import_module("ray._private.ray_constants")
         constants.ENABLE_RAY_CLUSTER = False
+
+
+def require_here(address: str, hosts: Collection[str]) -> None:
+    """Ray itself would wait for a minute for a node on this machine.
+
+    Raises:
+        ConfigurationError: none of the nodes is on this machine.
+    """
+    if not any(map(_is_here, hosts)):
+        first = ", ".join(sorted(hosts)[:5]) or "none is alive"
+        raise ConfigurationError(
+            f"--ray-address {address}: this machine is no node of that cluster ({first}): begin the run on one of its "
+            f"nodes, or join it with ray start --address={address}"
+        )
+
+
+def _is_here(host: str) -> bool:
+    """Whether an address is this machine's: only then something can be bound to it."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
 
 
 def nodes(ray: Any) -> list[Node]:

@@ -18,7 +18,7 @@ from megaagent.events import Revision, Struct, Usage
 from megaagent.models.limits import Limits
 from megaagent.models.network import NetworkSettings
 from megaagent.runtimes.settings import RuntimeSettings
-from megaagent.sandboxes.contract import Program
+from megaagent.sandboxes.contract import Execution, Harvest, Program
 
 encode: Final = msgspec.msgpack.encode
 
@@ -107,6 +107,14 @@ class Failure(Struct, frozen=True):
     maybe_paid: bool = False
     usage: Usage | None = None
     errno: int = 0
+
+
+class Heard(Struct, frozen=True):
+    """What a program said since; with its end, and what it left, when it has ended."""
+
+    text: str
+    execution: Execution | None = None
+    harvest: Harvest | None = None
 
 
 class Reply(Struct, frozen=True):

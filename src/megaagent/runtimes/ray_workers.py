@@ -27,7 +27,7 @@ from megaagent.errors import ConfigurationError, SandboxError
 from megaagent.models import endpoint_of, open_model
 from megaagent.models.contract import Model, ModelRequest
 from megaagent.models.limits import Limits
-from megaagent.runtimes.ray_wire import Asked, Failure, Hello, Order, Reply, Versions, encode, failure_of
+from megaagent.runtimes.ray_wire import Asked, Failure, Heard, Hello, Order, Reply, Versions, encode, failure_of
 from megaagent.sandboxes import probe
 from megaagent.sandboxes.contract import Level, Process, Program, Sandbox
 from megaagent.sandboxes.harvest import discard, harvest, prepare
@@ -226,7 +226,7 @@ class Place:
             case "send":
                 return await process.send(text)
             case "read":
-                return await process.read(quiet, patience)
+                return await self._heard(process, quiet, patience)
             case "stop":
                 return await process.stop()
             case "wait":
@@ -238,6 +238,18 @@ class Place:
                 await asyncio.to_thread(discard, self._folder)
                 self._process, self._pace.live = None, 0
                 return self._pace.ended()
+
+    async def _heard(self, process: Process, quiet: float, patience: float) -> Heard:
+        """What it says; when it has ended, all else that its end brings goes along, lest it be lost on another way."""
+        text, running = await process.read(quiet, patience)
+        if running:
+            return Heard(text)
+        execution = await process.wait()
+        try:
+            left = await asyncio.to_thread(harvest, self._folder, self._before, self._program.limits)
+        except OSError:
+            left = None  # it is asked for again, by who knows how to wait for a disk
+        return Heard(text, execution, left)
 
     async def look(self) -> dict[str, Any]:
         return self._pace.told() | where() | {"kind": "programs", "run": self._order.run}
