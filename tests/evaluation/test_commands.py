@@ -45,6 +45,9 @@ def test_predictions_are_scored_and_trouble_is_named(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told["summary"]["passed"] == 1 and told["missing"] == ["HumanEval/2"]
     assert [json.loads(line)["passed"] for line in out.read_text().splitlines()] == [True, False, False]
+    words = ("--predictions", str(samples), "--out", str(tmp_path / "none" / "out.jsonl"))
+    done = call("eval", "score", "humaneval", "--data", str(data), *words, cwd=tmp_path)
+    assert done.returncode == 2 and "No such file" in done.stderr and not done.stdout
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ def score(
     there = load(chosen, data)
     items = there[:limit]
     found = read_predictions(chosen, items, predictions, beyond=there[len(items) :])
+    if out is not None:
+        _begin(out)
     progress = _Progress(len(found.predictions))
     try:
         marked = asyncio.run(
@@ -88,6 +90,17 @@ def _named(what: str, which: Sequence[str]) -> Iterable[str]:
         yield from (f"  {clean(each)[:200]}" for each in which[:NAMED])
         if len(which) > NAMED:
             yield f"  and {len(which) - NAMED:,} more"
+
+
+def _begin(out: Path) -> None:
+    """
+    Raises:
+        ConfigurationError: it cannot be written; told before the scoring, which may take long.
+    """
+    try:
+        out.open("ab").close()
+    except OSError as error:
+        raise ConfigurationError(f"--out {out}: {error.strerror}") from error
 
 
 def _write(out: Path, found: Found, marked: Sequence[Marked]) -> None:
