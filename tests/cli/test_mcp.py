@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("mcp", reason="the extra mcp is not installed")
 
 from mcp import Client, StdioServerParameters, types
+from tests.cli.theatre import piped
 
 PROGRAM = "from megaagent.cli import main; main()"
 AT_ONCE = "[simulation]\nspeed = 0\n"
@@ -99,12 +100,18 @@ async def test_a_run_is_steered_and_stopped_and_outlives_its_client(tmp_path: Pa
 async def test_what_cannot_be_is_told(tmp_path: Path):
     async with talking(tmp_path, "--max-cost", "3") as talk:
         assert "give a goal in plain words" in await talk.ask("start_run")
+        assert "not both" in await talk.ask("start_run", goal="A poem.", scenario="gobang")
         assert "no model is named" in await talk.ask("start_run", goal="A poem.")
         assert "at most 3" in await talk.ask("start_run", scenario="gobang", max_cost=4)
         assert "no scenario called 'nothing'" in await talk.ask("start_run", scenario="nothing")
         assert "there is no run" in await talk.ask("watch_run")
         assert "there is no run" in await talk.ask("stop_run", run="../../etc")
         assert not (tmp_path / "runs").exists()
+
+
+async def test_a_model_of_nobody_is_told_before_a_client_is_answered(tmp_path: Path):
+    done = await piped(tmp_path, "mcp", "--model", "gpt-4.1")
+    assert done.code == 2 and "unknown provider 'gpt-4.1'" in done.err and not done.out
 
 
 async def test_what_no_program_could_take_is_told_too(tmp_path: Path):

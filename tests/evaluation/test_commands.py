@@ -72,6 +72,7 @@ def test_predictions_are_scored_and_trouble_is_named(tmp_path: Path) -> None:
         (("estimate", "x", "--model", "vllm:x"), "give --price"),
         (("estimate", "x"), "no model is named"),
         (("estimate", "x", "--model", "openai:gpt-4.1", "--agents", "0"), "--agents must be"),
+        (("estimate", "x", "--model", "openai:gpt-4.1", "--tpm", "500"), "--tpm 500 has no room for one call"),
         (("estimate", "--like", "nothing", "--model", "openai:gpt-4.1"), "nothing"),
     ],
 )

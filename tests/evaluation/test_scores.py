@@ -14,6 +14,7 @@ from megaagent.errors import ConfigurationError
 from megaagent.evaluation import BENCHMARKS, benchmark
 from megaagent.evaluation.contract import Item, Mark, Prediction
 from megaagent.evaluation.data import load, read_rows
+from megaagent.evaluation.gsm8k import BY_LAST
 from megaagent.evaluation.predictions import Found, read_predictions
 from megaagent.evaluation.scoring import Marked, Summary, score_all, summed
 from megaagent.evaluation.statistics import bootstrap, interval, pass_at_k, wilson
@@ -187,6 +188,16 @@ async def test_one_that_breaks_the_scorer_breaks_nothing_else() -> None:
     marks = await score_all(Fragile(), items, [Prediction("a", "hostile"), Prediction("b", "")])  # type: ignore[arg-type]
     assert [m.mark.passed for m in marks] == [False, True]
     assert "RecursionError" in marks[0].mark.why
+
+
+async def test_numbers_that_stand_elsewhere_are_a_figure_beside_the_score(tmp_path: Path) -> None:
+    items = load(benchmark("gsm8k"), written(tmp_path, "gsm8k"))
+    [right, *_] = items
+    number = (right.known or "").rpartition("#### ")[2]
+    texts = [f"#### {number}", f"so 3 and\nthe answer is {number}.", f"\\boxed{{{number}.00}}", "3 of them", "none"]
+    for text, passed, beside in zip(texts, (1, 0, 0, 0, 0), (1, 1, 1, 0, 0), strict=True):
+        summary = await scored("gsm8k", [right], [Prediction(right.id, text)])
+        assert (summary.passed, summary.parts) == (passed, {BY_LAST: (beside, 1)}), text
 
 
 def test_pass_at_k_is_the_unbiased_estimator() -> None:

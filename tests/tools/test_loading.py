@@ -92,7 +92,7 @@ def test_a_list_says_which_are_tools(tmp_path: Path):
         ("x = 1\n\ny = x / 0\n", "shop.py, line 3: ZeroDivisionError"),
         ("def f(:\n", "shop.py, line 1: SyntaxError"),
         ("raise SystemExit(3)\n", "shop.py, line 1: SystemExit"),
-        ("def read_file(x: int):\n    'Do.'\n", "tool 'read_file' is given twice"),
+        ("def read_file(x: int):\n    'Do.'\n", "tool 'read_file': MegaAgent has one of this name"),
     ],
 )
 def test_what_cannot_be_a_tool_is_told_with_its_place(tmp_path: Path, text: str, words: str):

@@ -66,7 +66,7 @@ def test_a_login_is_read_and_its_secret_is_one(tmp_path: Path):
         ({}, "it names no server"),
         ({"two words": {"command": "x"}}, "server 'two words': a name is a letter"),
         ({"a": {}}, "server 'a': give a command to start it, or the url"),
-        ({"a": {"command": "x", "url": "http://y"}}, "give a command to start it, or the url"),
+        ({"a": {"command": "x", "url": "http://y"}}, "the url of one that runs, not both"),
         ({"a": {"command": ["x"]}}, r"server 'a': Expected `str \| null`, got `array` - at `\$.command`"),
         ({"a": {"command": "x", "args": "y"}}, r"at `\$.args`"),
         ({"a": {"command": "x", "env": {"K": 1}}}, r"at `\$.env"),

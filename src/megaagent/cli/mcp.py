@@ -38,14 +38,18 @@ def command(
     from importlib.util import find_spec
 
     from megaagent.folder import runs_folder
+    from megaagent.models import parse_model
     from megaagent.settings import load
 
     if find_spec("mcp") is None or find_spec("mcp_types") is None:
         raise ConfigurationError("this needs the official SDK, version 2: pip install 'megaagent[mcp]'")
     if not 0 < max_cost < float("inf"):
         raise ConfigurationError(f"--max-cost must be more than 0 and finite, not {max_cost}")
+    # What is wrong is told now, and not with the first run.
     if settings is not None:
-        load(settings)  # an error in it is told now, and not with the first run
+        load(settings)
+    if model is not None:
+        parse_model(model)
     from megaagent.cli.mcp_server import Office, server_of
 
     office = Office(runs_folder(runs, os.environ).absolute(), model, max_cost, settings)

@@ -16,7 +16,7 @@ from megaagent import __version__
 from megaagent import events as ev
 from megaagent.cli.facts import Teller, noteworthy
 from megaagent.cli.sight import BEYOND
-from megaagent.cli.words import ASCII, clean
+from megaagent.cli.words import ASCII, clean, plural
 from megaagent.control import Request, ask
 from megaagent.dashboard.runs import Runs
 from megaagent.errors import MegaAgentError, RunError
@@ -69,7 +69,8 @@ class Office:
             RunError: it could not begin.
         """
         if bool(goal.strip()) == bool(scenario):
-            raise RunError("give a goal in plain words, or the name of a scenario such as gobang")
+            both = ", not both" if scenario else ""
+            raise RunError(f"give a goal in plain words, or the name of a scenario such as gobang{both}")
         if max_cost is not None and not 0 < max_cost <= self.max_cost:
             raise RunError(f"max_cost must be more than 0 and at most {self.max_cost:g}, which this server allows")
         options = [f"--max-cost={max_cost or self.max_cost}"]
@@ -113,7 +114,8 @@ class Office:
         reason = f" ({told['reason']})" if told["reason"] and not told["live"] else ""
         waits = "".join(f"; a person must approve {wait}" for wait in told["waits"])
         return clean(
-            f"{folder.id}: {told['status']}{reason}, {told['agents']} agents, {told['steps']} steps, {cost}{waits}"
+            f"{folder.id}: {told['status']}{reason}, {plural(told['agents'], 'agent')}, "
+            f"{plural(told['steps'], 'step')}, {cost}{waits}"
         )
 
     def deliverable(self, name: str, path: str) -> str:

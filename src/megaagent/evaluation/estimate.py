@@ -9,6 +9,7 @@ from statistics import median
 import msgspec
 
 from megaagent import events as ev
+from megaagent.choice import FIRST_PROMPT
 from megaagent.errors import ConfigurationError
 from megaagent.evaluation.shape import FILLER, GOBANG, Shape, filler, lasts, lasts_of, script_of, shape_of
 from megaagent.events import Struct, Usage
@@ -109,6 +110,10 @@ def estimate(wish: Wish, tell: Callable[[int, int], None] = lambda done, total: 
     for option, limit in (("--rpm", wish.requests), ("--tpm", wish.tokens)):
         if limit is not None and not 0 < limit < float("inf"):
             raise ConfigurationError(f"{option} must be more than 0 and finite, not {limit:g}")
+    if wish.tokens is not None and wish.tokens < FIRST_PROMPT:
+        raise ConfigurationError(
+            f"--tpm {wish.tokens:g} has no room for one call, whose prompt alone has {FIRST_PROMPT:,} tokens and more"
+        )
     if cost_of(Usage(1, 1), wish.model, wish.price) is None:
         raise ConfigurationError(
             f"the price of {wish.model} is not known: give --price IN:OUT in dollars per million tokens"

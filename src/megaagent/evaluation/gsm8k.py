@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from megaagent.evaluation.data import need
 from megaagent.evaluation.kinds import Answers
 from megaagent.evaluation.programs import Judge
 
+BY_LAST = "by the last number of the answer"
+_NUMBER = re.compile(r"-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
 _ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 
 
@@ -47,13 +50,28 @@ class Gsm8k(Answers):
 
     async def score(self, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
         """The reference's comparison: both numbers as text."""
-        right, said = final_number(item.data["answer"]), final_number(prediction.text)
+        right, said = final_number(item.data["answer"]) or "", final_number(prediction.text)
+        parts = {BY_LAST: (int(same_number(last_number(prediction.text), right)), 1)}
         if said is None:
-            return Mark(False, "there is no final number after '#### '")
-        return Mark(said == right, "" if said == right else f"{said[:60]}, not {right}")
+            return Mark(False, "there is no final number after '#### '", parts)
+        return Mark(said == right, "" if said == right else f"{said[:60]}, not {right}", parts)
 
 
 def final_number(text: str) -> str | None:
     """What follows the first `#### `, without commas."""
     found = _ANSWER.search(text)
     return found[1].strip().replace(",", "") if found else None
+
+
+def last_number(text: str) -> str | None:
+    """The last number in a text, wherever it stands, without commas."""
+    found = _NUMBER.findall(text)
+    return found[-1].replace(",", "") if found else None
+
+
+def same_number(said: str | None, right: str) -> bool:
+    """Whether two texts are the same number, however many zeros it has behind the point."""
+    try:
+        return said is not None and Decimal(said) == Decimal(right)
+    except InvalidOperation:
+        return False

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from megaagent.errors import ConfigurationError
 from megaagent.tools.contract import Tool, Toolbox
 
 # name -> where it is, and whether it only looks. The order is the order in every prompt.
@@ -42,7 +43,11 @@ def toolbox(extra: Iterable[Tool | Callable[..., Any]] = ()) -> Toolbox:
     Raises:
         ConfigurationError: a function cannot be a tool, or a name is taken.
     """
-    return Toolbox([*_built_in(), *(tool if isinstance(tool, Tool) else Tool(tool) for tool in extra)])
+    own = [tool if isinstance(tool, Tool) else Tool(tool) for tool in extra]
+    taken = next((tool.name for tool in own if tool.name in TOOLS), None)
+    if taken is not None:
+        raise ConfigurationError(f"tool {taken!r}: MegaAgent has one of this name; give yours another")
+    return Toolbox([*_built_in(), *own])
 
 
 @cache  # they never change, and reading signatures takes 10 ms

@@ -142,7 +142,8 @@ def _server(name: str, entry: dict[str, Any], where: str, environ: Mapping[str, 
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
     if (server.command is None) == (server.url is None):
-        raise ConfigurationError(f"{where}: give a command to start it, or the url of one that runs")
+        both = ", not both" if server.command is not None else ""
+        raise ConfigurationError(f"{where}: give a command to start it, or the url of one that runs{both}")
     known = _STDIO if server.command is not None else _HTTP
     if server.type not in known:
         raise ConfigurationError(f"{where}: its type {server.type!r} does not fit; there are stdio, http and sse")

@@ -17,6 +17,8 @@ from megaagent.tools.mcp.results import LIST, MOST_TOOLS, READ, Offer, contents_
 from megaagent.tools.mcp.transport import Pipe
 from megaagent.tools.rules import fits
 
+_NOT_THERE: Final = frozenset({"ConnectError", "ConnectTimeout"})  # of the SDK's library for HTTP, whichever that is
+
 MOST_PAGES: Final = 20  # of a listing
 LEAVING: Final = 10.0  # seconds that the end may take
 
@@ -166,6 +168,8 @@ class Link:
             cwd = self._config.cwd
             missing = f"folder {cwd!r}" if error.filename == cwd else f"program {self._config.command!r}"
             return f"there is no {missing}"
+        if self._config.url is not None and type(error).__name__ in _NOT_THERE:
+            return self._hide(f"nothing answers at {self._config.url}: is it running, and is the url right? ({error})")
         if isinstance(error, MCPError):
             return self._hide(f"it answered with an error: {error.message}")[:2_000]
         if isinstance(error, ValidationError):
