@@ -53,8 +53,10 @@ def facts(folder: RunFolder, *kinds: type[ev.Event]) -> list[ev.AnyEvent]:
         return [record.event for record in reader.records(kinds=kinds)]
 
 
-async def killed_when(server: SimServer, protocol: str, runs: Path, kind: type[ev.Event]) -> RunFolder:
-    """A run in a process of its own, killed as soon as its journal has a fact of that kind."""
+async def killed_when(
+    server: SimServer, protocol: str, runs: Path, kind: type[ev.Event], *, batched: bool = False
+) -> RunFolder:
+    """A run in a process of its own, killed as soon as its journal has a fact of that kind (`batched`: in a batch)."""
     url = server.url if protocol == "openai" else server.root
     economy = ["--economy", "--set", 'economy.tiers=["worker"]', "--set", "economy.gather=0.1"]
     economy += ["--set", "economy.look=0.1", "--price", PRICE]
@@ -81,7 +83,7 @@ async def killed_when(server: SimServer, protocol: str, runs: Path, kind: type[e
                     found = facts(RunFolder(path.parent), kind)
                 except RunError:
                     continue
-                if found:
+                if any(not batched or getattr(fact, "batch", "") for fact in found):
                     process.send_signal(signal.SIGKILL)
                     await process.wait()
                     return RunFolder(path.parent)
@@ -123,6 +125,18 @@ async def test_what_was_with_the_provider_when_the_engine_was_killed_is_fetched_
         for answer in batched:
             assert answer.cost == pytest.approx(Price(2, 8).cost(answer.usage) / 2)
             assert answer.saved == pytest.approx(answer.cost)
+
+
+async def test_what_of_a_batch_had_come_home_when_the_engine_was_killed_is_not_taken_twice(tmp_path: Path):
+    async with served(BatchPace(0.2)) as server:
+        folder = await killed_when(server, "openai", tmp_path, ev.ModelAnswered, batched=True)
+        async with resume(folder, environ={"OPENAI_API_KEY": "sesame"}) as live:
+            result = await live.result()
+        assert result.completed
+        answers = [each for each in facts(folder, ev.ModelAnswered) if isinstance(each, ev.ModelAnswered)]
+        assert len({answer.call for answer in answers}) == len(answers) == len(server.bill)
+        assert [each.how for each in facts(folder, ev.BatchEnded) if isinstance(each, ev.BatchEnded)] == ["ended"] * 2
+        assert live.state.run.reserved_cost == pytest.approx(0.0)
 
 
 async def test_a_batch_whose_name_never_reached_the_journal_is_found_again_where_the_provider_can(tmp_path: Path):

@@ -96,3 +96,10 @@ def test_who_must_act_and_of_what(tmp_path: Path, fact: Fact, last: tuple[str, s
 def test_who_is_held_by_a_pause_above_is_told_of_it(tmp_path: Path) -> None:
     facts = [waits(AX, B), Fact(ENGINE, 0, ev.AgentPaused(A, "by a person"))]
     assert chain(tmp_path, AX, *facts) == [("x", "paused", "a")]
+
+
+def test_a_call_that_is_in_a_batch(tmp_path: Path):
+    call = ev.CallIntended(f"{A}#2", "step", "openai:m", "hash", tokens=10)
+    batch = ev.BatchIntended("b1", "openai:m", (f"{A}#2",))
+    told = chain(tmp_path, A, Fact(A, 2, call), Fact(ENGINE, 0, batch), Fact(ENGINE, 0, ev.BatchSent("b1", "batch_1")))
+    assert told == [("a", "batched", "a")]

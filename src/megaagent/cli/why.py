@@ -23,6 +23,7 @@ ADVICE: Final[dict[str, tuple[str, ...]]] = {
     "question": ("answer it: megaagent answer TEXT --question {2!r}{1}",),
     "approval": ("let it: megaagent approve{1} {2!r}", "or do not: megaagent refuse{1} {2!r}"),
     "calling": ("wait for the answer, or look on: megaagent logs -f {0}{1}",),
+    "batched": ("wait: most batches are answered within an hour, all within a day, or given up",),
     "program": (
         "wait for its end, or look on: megaagent logs -f {0}{1}",
         "or write to {0}: megaagent send {0} TEXT{1}",

@@ -29,7 +29,7 @@ MOST_WAITS: Final = 20_000
 MOST_ASKED: Final = 200
 # Whoever stands like this needs nobody else's act before its own, or only a person's.
 FIRM: Final = frozenset(
-    {"ended", "left", "question", "approval", "calling", "program", "run paused", "paused", "spent"}
+    {"ended", "left", "question", "approval", "calling", "batched", "program", "run paused", "paused", "spent"}
 )
 
 
@@ -307,6 +307,8 @@ def _reason(readings: Readings, member: Member) -> Reason:
             return Reason(
                 "approval", approval.id, f"waits for a person to approve {approval.tool}: {'; '.join(approval.effect)}"
             )
+    if state.is_away(member.id):
+        return Reason("batched", name, "its call is with the provider in a batch, which may take hours")
     if member.call is not None:
         return Reason("calling", name, "its model is being asked")
     if member.program is not None:
