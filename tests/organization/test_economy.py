@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from tests.organization.test_debts import recruit
 
 from megaagent import events as ev
+from megaagent.control import Control
 from megaagent.errors import ModelError
 from megaagent.models.batches import not_done
 from megaagent.models.contract import ModelRequest
@@ -16,6 +18,7 @@ from megaagent.models.prices import Price
 from megaagent.models.script import Part, Playing, Script, review, say, talk, wait, write_file
 from megaagent.models.simulated import Latency, SimulatedModel
 from megaagent.models.simulated_batches import SimulatedBatches
+from megaagent.organization.state import State
 from megaagent.settings import Settings, changed
 from megaagent.testing import Rehearsal, rehearse
 
@@ -205,3 +208,41 @@ def test_a_batch_that_may_have_been_taken_is_found_again_or_counted_as_paid_for(
         assert run.state.run.reserved_cost == pytest.approx(sum(fact.cost for fact in lost))
     keys = [batch.batch for batch in run.facts(ev.BatchIntended)]
     assert len(model.batches.sent) == len(keys)  # each once
+
+
+def meanwhile_in_a_batch(act: Any) -> tuple[Rehearsal, SimulatedModel]:
+    """A run of whose person something comes as soon as a batch is with the provider."""
+    model = grudging("never ends")
+
+    async def person(control: Control, state: State) -> None:
+        while not any(batch.name for batch in state.batches.values()):
+            await asyncio.sleep(1.0)
+        await act(control)
+
+    run = rehearse(model, settings=settings(tiers=["worker"]), price=PRICE, meanwhile=person)
+    return run, model
+
+
+def test_who_stops_a_run_has_the_provider_begin_no_more_and_whoever_resumes_it_may_still_fetch_what_is_done():
+    run, model = meanwhile_in_a_batch(lambda control: control.stop("enough"))
+    assert run.ending.status == "stopped"
+    assert run.seconds < BATCH
+    [sent] = run.facts(ev.BatchSent)
+    assert isinstance(model.batches, Grudging)
+    assert model.batches.cancelled == [sent.name]
+    assert run.facts(ev.BatchEnded) == []
+    assert [batch.name for batch in run.state.batches.values()] == [sent.name]
+    assert {call for batch in run.state.batches.values() for call in batch.calls} <= set(run.state.calls)
+    assert not run.facts(ev.CallFailed)
+
+
+def test_agents_that_leave_take_their_batch_with_them():
+    async def stop_both(control: Control) -> None:
+        await control.stop("not needed", "ada")
+        await control.stop("not needed", "bob")
+
+    run, model = meanwhile_in_a_batch(stop_both)
+    assert isinstance(model.batches, Grudging)
+    assert len(model.batches.cancelled) == 1
+    assert [fact.fault for fact in run.facts(ev.CallFailed)] == ["batch", "batch"]
+    assert run.seconds < 2 * BATCH
