@@ -172,3 +172,40 @@ async def test_whatever_answers_there(
     assert (asked.status, words in asked.told) == (expected, True), asked.told
     assert "no such model" not in asked.told or "no such model" in words  # one that is there is not sought in vain
     assert "\n" not in asked.told
+
+
+VECTOR = {"data": [{"embedding": [0.1, 0.2, 0.3], "index": 0}], "usage": {"prompt_tokens": 9}}
+VECTORS: list[tuple[int, Any, str, str]] = [
+    (200, VECTOR, "ok", "vectors of 3 dimensions"),
+    (401, {"error": {"message": "no such key"}}, "warn", "recall goes by words"),
+    (200, SAYS, "warn", "does not speak this protocol"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "expected", "words"), VECTORS)
+async def test_the_model_that_makes_vectors_is_asked_too(
+    serve: Serve, status: int, body: Any, expected: str, words: str
+):
+    name = "openai:vectors"
+    prices = {name: "0.02:0"}
+    wished = settings(
+        model__name="sim:gobang",
+        model__embedding__name=name,
+        model__embedding__base_url=await serve(status, body, "application/json"),
+        model__prices=prices,
+        simulation__speed=0,
+    )
+    [chat, vectors] = known_models(wished, {})
+    assert chat.name == "sim:gobang" and vectors.tiers == ("embedding",)
+    assert vectors.price == (0.02, 0.0) and not vectors.problem
+    [asked] = await ask_all([name], wished, {})
+    assert (asked.status, words in asked.told) == (expected, True), asked.told
+    assert asked.usage.prompt == (9 if expected == "ok" else 0)
+
+
+async def test_vectors_without_a_key_or_of_a_provider_that_makes_none():
+    for name, problem in (("openai:x", "OPENAI_API_KEY"), ("anthropic:x", "makes no vectors")):
+        wished = settings(model__embedding__name=name)
+        assert problem in known_models(wished, {})[-1].problem
+        [asked] = await ask_all([name], wished, {})
+        assert asked.status == "fail" and problem in asked.told

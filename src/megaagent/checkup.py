@@ -16,7 +16,8 @@ from megaagent.events import Struct, Tier, Usage
 from megaagent.models import PROVIDERS, endpoint_of, open_model, parse_model
 from megaagent.models.advice import advice
 from megaagent.models.contract import ChatMessage, Model, ModelRequest, ModelResponse
-from megaagent.models.prices import cost_of
+from megaagent.models.prices import cost_of, parse_price
+from megaagent.models.vectors import open_embedder
 from megaagent.settings import Settings
 from megaagent.tools import toolbox
 
@@ -31,7 +32,7 @@ class Known(Struct, frozen=True):
     """A model that a run may ask.
 
     Attributes:
-        tiers: whose it is; none when it is a fallback only.
+        tiers: whose it is; none when it is a fallback only, and `embedding` when it makes vectors for `recall`.
         endpoint: where it is asked.
         key: whether a key is there; "not needed" when the provider asks for none.
         price: dollars per million tokens of prompt and of completion; None when it is not known.
@@ -69,13 +70,39 @@ class Asked(Struct, frozen=True):
 
 
 def known_models(settings: Settings, environ: Mapping[str, str]) -> list[Known]:
-    """Every model that a run with these settings may ask.
+    """Every model that a run with these settings may ask, the one that makes vectors among them.
 
     Raises:
         ConfigurationError: a name is none.
     """
     tiers = tier_names(settings)
-    return [_known(name, settings, environ, tiers) for name in all_names(settings) if name]
+    found = [_known(name, settings, environ, tiers) for name in all_names(settings) if name]
+    vectors = settings.model.embedding.name
+    return found if vectors is None else [*found, _known_embedding(vectors, settings, environ)]
+
+
+def _known_embedding(name: str, settings: Settings, environ: Mapping[str, str]) -> Known:
+    variable = PROVIDERS[parse_model(name)[0]].key_variable
+    own = settings.model.prices.get(name)
+    cost = cost_of(Usage(1000), name, parse_price(own) if own else None)
+    problem = ""
+    try:
+        open_embedder(settings.model.embedding, environ=environ, network=settings.model.network)
+    except ConfigurationError as error:
+        problem = str(error)
+    url = settings.model.embedding.base_url
+    there = variable is not None and bool(environ.get(variable))
+    return Known(
+        name,
+        ("embedding",),
+        False,
+        endpoint_of(name, environ=environ, base_url=url),
+        variable,
+        "set" if there else "not needed" if variable is None or (url and not problem) else "missing",
+        None if cost is None else (round(cost * 1000, 6), 0.0),
+        own is not None,
+        problem,
+    )
 
 
 def _known(name: str, settings: Settings, environ: Mapping[str, str], tiers: Mapping[Tier, str]) -> Known:
@@ -116,7 +143,31 @@ def _open(name: str, settings: Settings, environ: Mapping[str, str]) -> Model:
 
 async def ask_all(names: Sequence[str], settings: Settings, environ: Mapping[str, str]) -> list[Asked]:
     """Ask each model once, all side by side."""
-    return list(await asyncio.gather(*(ask(name, settings, environ) for name in names)))
+    chats = all_names(settings)
+    asking = [(ask if name in chats else ask_for_vectors)(name, settings, environ) for name in names]
+    return list(await asyncio.gather(*asking))
+
+
+async def ask_for_vectors(name: str, settings: Settings, environ: Mapping[str, str]) -> Asked:
+    """Ask the embedding model for one vector, as `recall` would."""
+    try:
+        embedder = open_embedder(settings.model.embedding, environ=environ, network=settings.model.network)
+    except ConfigurationError as error:
+        return Asked(name, "fail", str(error))
+    assert embedder is not None, "the settings name it"
+    began = time.monotonic()
+    try:
+        embedded = await embedder.embed([ASKED])
+    except ModelError as error:
+        # Recall goes by words then, so a run can go on without it.
+        return Asked(name, "warn", f"{advice(error, _key(name))}; recall goes by words meanwhile", _since(began))
+    finally:
+        with suppress(Exception):
+            await embedder.close()
+    usage, own = Usage(embedded.tokens), settings.model.prices.get(name)
+    made = f"it makes vectors of {len(embedded.vectors[0])} dimensions"
+    told = "vectors are made of letters; no model was asked" if name.startswith("sim:") else made
+    return Asked(name, "ok", told, _since(began), name, usage, cost_of(usage, name, parse_price(own) if own else None))
 
 
 async def ask(name: str, settings: Settings, environ: Mapping[str, str]) -> Asked:
