@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from tests.test_launch import models
 
 from megaagent import ConfigurationError, Result, RunError, Settings, replay, resume, start
 from megaagent import events as ev
+from megaagent.events import Record
 from megaagent.folder import RunFolder, find_run
 from megaagent.repair import check, repair
 from megaagent.settings import changed
@@ -169,3 +171,31 @@ async def test_what_the_journal_and_the_folder_hold_knows_no_password(tmp_path: 
     for path in Path(run.folder).rglob("*"):
         if path.is_file():
             assert password.encode() not in path.read_bytes()
+
+
+async def test_a_line_that_is_cut_at_the_very_end_leaves_the_end_the_last_fact(
+    tmp_path: Path, postgres: PostgresServer
+):
+    from campaigns.postgres_proxy import Proxy
+
+    proxy = Proxy(postgres.port)
+    told: list[str | None] = []
+
+    def cut_the_end(records: Sequence[Record]) -> None:
+        if isinstance(records[-1].event, ev.StateDigested):
+            proxy.cut_next("before", "before")
+
+    settings = changed(Settings(), {"journal": postgres.address.replace(str(postgres.port), str(proxy.port))}, "test")
+    try:
+        async with start("Two.", model="sim:test", models=models(SAME), settings=settings, runs=tmp_path) as live:
+            live.watch(cut_the_end)
+            live.watch_disk(told.append)
+            result = await live.result()
+        assert result.completed
+        assert told == ["the journal's database cannot be reached", None]
+        records = records_of(result.folder)
+        assert isinstance(records[-1].event, ev.RunEnded)
+        assert sum(isinstance(record.event, ev.RunEnded) for record in records) == 1
+        assert replay(RunFolder(result.folder)).problems == ()
+    finally:
+        proxy.close()

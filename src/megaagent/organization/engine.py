@@ -104,6 +104,7 @@ class Organization:
         self._calling_off = asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
         self._leaving = {member.id for member in state.members.values() if member.retired is not None}
+        self._ended = False  # the end is on its way into the journal, or there
         self._going: set[AgentId] = set()  # of those, whose leaving is not in the state yet
         self._postponed: set[AgentId] = set()  # to be looked at when it is
 
@@ -138,6 +139,7 @@ class Organization:
             Whether all of them were recorded.
         """
         kept = [fact for fact in facts if self._takes_effect(fact)]
+        self._ended |= any(isinstance(fact.event, ev.RunEnded) for fact in kept)
         leaving = {fact.event.id for fact in kept if isinstance(fact.event, ev.AgentRetired)}
         self._going |= leaving
         self._leaving |= leaving
@@ -148,6 +150,8 @@ class Organization:
     def _takes_effect(self, fact: Fact) -> bool:
         if isinstance(fact.event, ev.AgentRetired):
             return fact.event.id not in self._leaving  # once, whoever has found that it must
+        if isinstance(fact.event, ev.RunPaused | ev.RunUnpaused) and self._ended:
+            return False  # the end is on its way into the journal, and is to be the last fact
         return fact.agent not in self._leaving or isinstance(fact.event, OUTSIDE)
 
     def take_in(self, records: Sequence[Record]) -> None:

@@ -22,7 +22,7 @@ from megaagent.journal.codec import Codec
 from megaagent.journal.contract import DiskError, TakenError
 from megaagent.journal.drafts import SNAPSHOTS, Draft, Outcome, Snapshot
 from megaagent.journal.postgres.lease import LEASE, Holder, refuse_if_held
-from megaagent.journal.postgres.server import ANSWERING, Connection, Place, Server
+from megaagent.journal.postgres.server import ANSWERING, Connection, Place, Server, together
 from megaagent.journal.postgres.tables import migrate
 
 INDEXED: Final = 100_000  # characters of a text that are indexed: the database has a limit for one text's words
@@ -140,9 +140,10 @@ class PostgresLedger:
             try:
                 connection = self._server.connection()
                 began = _clock()
-                self._take_stock(connection)
-                fresh = [draft for draft in batch if id(draft) not in self._known]
-                records, position, chain = self._written(connection, fresh)
+                with together(connection):
+                    self._take_stock(connection)
+                    fresh = [draft for draft in batch if id(draft) not in self._known]
+                    records, position, chain = self._written(connection, fresh)
             except BaseException as error:
                 self._undo(error)
                 raise

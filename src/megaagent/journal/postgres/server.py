@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Final, TypeVar
 
 from megaagent.errors import ConfigurationError, RunError
@@ -199,6 +199,11 @@ class Server:
             connection.execute("SET default_transaction_read_only = on")
         connection.commit()
         connection.autocommit = not self._writes
+
+
+def together(connection: Connection) -> AbstractContextManager[object]:
+    """Meanwhile statements whose results nobody asks for travel together."""
+    return connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext()
 
 
 @contextmanager
