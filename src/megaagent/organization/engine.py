@@ -50,7 +50,8 @@ OUTSIDE = (
 )
 OVERRUN = "budget overrun"
 SLICE = 32  # steps that are begun in one round of the event loop
-DECIDED = 400  # agents whose consequences are looked at in one round of it
+DECIDED = 400  # agents whose consequences are looked at in one round of it, or
+PART = 8  # so many parts of all that were touched, since to choose them costs a look at all
 LOOKED_AT = 2_000  # agents in one tick: at a hundred thousand, all of them would hold up the loop
 TICK = 1.0  # seconds of the run's clock between two looks at all that act
 
@@ -263,7 +264,7 @@ class Organization:
         touched = self.state.touched
         if len(touched) <= DECIDED:
             return set(touched)
-        return set(nsmallest(DECIDED, touched, key=lambda agent: (-agent.count("/"), agent)))
+        return set(nsmallest(max(DECIDED, len(touched) // PART), touched, key=lambda agent: (-agent.count("/"), agent)))
 
     def _tick(self, now: float) -> list[Fact]:
         """Once in a while all that act are looked at, some at a time, and not only what has changed."""
