@@ -187,6 +187,7 @@ async def _programs(there: There, count: int) -> dict[str, float]:
     for _ in range(count + 2):
         began = time.perf_counter()
         handle = await there.runtime.start(NOTHING, there.revision)
+        await handle.read(60.0, 60.0)  # to its end, as an agent's tool does
         assert (await handle.wait()).exit_code == 0
         await handle.harvest()
         await handle.close()

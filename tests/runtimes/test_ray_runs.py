@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -25,7 +27,7 @@ from megaagent.running import Result, Run
 from megaagent.scenarios import SCRIPTS
 from megaagent.settings import changed
 
-from .conftest import KEY, Nodes
+from .conftest import KEY, MODEL, Nodes, a_world, ended, python, question, ray_or_skip, started
 from .society import SCRIPT
 
 pytestmark = pytest.mark.xdist_group("ray")
@@ -166,3 +168,24 @@ async def test_a_node_is_killed_under_a_run_and_nothing_is_bought_twice_unsaid(c
     assert sorted(ended) == sorted((id, 0, ()) for id in begun)
     assert len(begun) == 4
     assert KEY not in str(facts)
+
+
+# -- one machine ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_ray_of_its_own_is_private_and_ends_with_the_run(tmp_path: Path):
+    ray_or_skip()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environ |= {"HOME": str(tmp_path), "OPENAI_API_KEY": KEY, "RAY_USAGE_STATS_ENABLED": "0"}
+    changes = {"runtime.kind": "ray", "runtime.address": "local"}
+    async with a_world(environ, changes) as world:
+        assert (await world.runtime.complete(MODEL, question("here?"))).text == "heard here?"
+        [port] = [int(found[1]) for note in world.notes if (found := re.search(r"1 node at 127\.0\.0\.1:(\d+)", note))]
+        socket.create_connection(("127.0.0.1", port), 5).close()
+        with pytest.raises(OSError):  # as it would not be, were it to listen on all addresses
+            socket.create_connection(("127.0.0.2", port), 5).close()
+        assert world.runtime.level != "refused", world.notes
+        assert (await ended(await started(world, *python("print('in its walls')")))).output == "in its walls\n"
+        assert (tmp_path / ".ray" / "auth_token").stat().st_mode & 0o077 == 0
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", port), 5).close()

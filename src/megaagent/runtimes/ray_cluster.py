@@ -76,7 +76,6 @@ def connect(address: str) -> Any:
     # second: whoever may speak to Ray may run anything.
     if address == "local":
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        os.umask(0o077)  # it writes its token and its logs so that everybody may read them
     if address == "local" or (Path.home() / ".ray" / "auth_token").exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
@@ -89,7 +88,9 @@ def connect(address: str) -> Any:
         _knock(address)
     begins: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE} if address == "local" else {}
     try:
-        if address != "local":
+        if address == "local":
+            _make_token()
+        else:
             _greet(address)
         ray.init(
             address=address,
@@ -104,6 +105,16 @@ def connect(address: str) -> Any:
     except Exception as error:
         raise ConfigurationError(explained(address, error)) from error
     return ray
+
+
+def _make_token() -> None:
+    """The token of this user's own clusters, if there is none yet; Ray itself would let everybody read it."""
+    setup = import_module("ray._private.authentication.authentication_token_setup")
+    before = os.umask(0o077)  # for this moment only: workers and the sandboxes in them would have it from us
+    try:
+        setup.ensure_token_if_auth_enabled(create_token_if_missing=True)
+    finally:
+        os.umask(before)
 
 
 def _nearby() -> str:
