@@ -8,12 +8,12 @@ import pytest
 from tests.organization.test_debts import recruit
 
 from megaagent import events as ev
-from megaagent.errors import ModelError
+from megaagent.errors import ModelError, RunError
 from megaagent.events import Message, Record
 from megaagent.models.prices import Price
 from megaagent.models.script import Part, Playing, Script, recall, review, say, talk, wait, write_file
 from megaagent.models.vectors import Embedded, SimulatedEmbedder, likeness, packed
-from megaagent.organization.likeness import Source
+from megaagent.organization.likeness import Source, kept
 from megaagent.organization.memory import in_order
 from megaagent.settings import Settings, changed
 from megaagent.testing import Rehearsal, rehearse
@@ -138,3 +138,22 @@ def test_a_packed_vector_keeps_its_direction():
     assert likeness(one, packed([-0.5, 0.25, 0.0, -1.0])) == pytest.approx(-1.0, abs=1e-3)
     assert likeness(one, packed([1.0])) == 0.0
     assert likeness(one, bytes(4)) == 0.0
+
+
+class Damaged:
+    """A journal whose contents cannot be read, or are not there."""
+
+    def __init__(self, data: bytes | None):
+        self.data = data
+
+    def blob(self, digest: str) -> bytes | None:
+        if digest == "damaged":
+            raise RunError("the content is damaged")
+        return self.data
+
+
+def test_vectors_that_cannot_be_read_are_made_anew():
+    assert kept(Damaged(None), "gone") == []  # type: ignore[arg-type]
+    assert kept(Damaged(b""), "damaged") == []  # type: ignore[arg-type]
+    assert kept(Damaged(b"no vectors"), "other") == []  # type: ignore[arg-type]
+    assert kept(Damaged(b"\x91\xc4\x01a"), "good") == [b"a"]  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from megaagent import events as ev
-from megaagent.errors import ModelError
+from megaagent.errors import ModelError, RunError
 from megaagent.events import AgentId, Event, Fact, Record, Struct, Usage, storable
 from megaagent.journal.bodies import digest_of
 from megaagent.journal.recall import SHARED, searchable
@@ -103,9 +103,8 @@ class Likeness:
             self._seen = record.position
             match record.event:
                 case ev.TextsEmbedded(model=model, positions=positions, digest=digest):
-                    data = reader.blob(digest) if digest and model == self._source.name else None
-                    vectors = msgspec.msgpack.decode(data, type=list[bytes]) if data is not None else []
-                    self._vectors.update(zip(positions, vectors, strict=False))
+                    known = kept(reader, digest) if digest and model == self._source.name else []
+                    self._vectors.update(zip(positions, known, strict=False))
                 case ev.ModelAnswered():
                     self._whose[record.position] = record.agent
                 case _:
@@ -167,3 +166,12 @@ class Likeness:
             if (known := self._vectors.get(position)) is not None
         ]
         return [position for alike, position in sorted(near, reverse=True)[:limit] if alike > 0]
+
+
+def kept(reader: Reader, digest: str) -> list[bytes]:
+    """Vectors as a fact has kept them; none when they are damaged or were left behind by a fork: they are made anew."""
+    try:
+        data = reader.blob(digest)
+        return msgspec.msgpack.decode(data, type=list[bytes]) if data is not None else []
+    except (RunError, msgspec.MsgspecError):
+        return []
