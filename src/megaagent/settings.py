@@ -6,9 +6,10 @@ import math
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -118,9 +119,8 @@ def from_tree(tree: Mapping[str, Any], source: str, text: str = "") -> Settings:
     except msgspec.ValidationError as error:
         problem, _, where = re.sub(r" - at `key` in `", " - at `", str(error)).partition(" - at `$")
         field = tuple(part for part in re.split(r"[.\[\]`]+", where) if part and part != "...")
-        advice = '; a list is written ["a", "b"]' if problem.startswith("Expected `array`") else ""
         raise ConfigurationError(
-            f"{source}{_line_of(text, field)}: {'.'.join(field) or 'settings'}: {problem}{advice}"
+            f"{source}{_line_of(text, field)}: {'.'.join(field) or 'settings'}: {problem}{_advice(problem, field)}"
         ) from error
     _sane(settings, source)
     return settings
@@ -219,6 +219,30 @@ def _unknown_field(tree: Any, kind: Any, path: tuple[str, ...]) -> tuple[tuple[s
         if deeper is not None:
             return deeper
     return None
+
+
+def _advice(problem: str, field: Sequence[str]) -> str:
+    """What would be right in place of a value that is not."""
+    if problem.startswith("Expected `array`"):
+        return '; a list is written ["a", "b"]'
+    if problem.startswith("Expected `object`"):
+        return "; it is a table: set its fields"
+    choices = _choices(Settings, field) if problem.startswith("Invalid enum value") else []
+    return f"; there are {', '.join(choices)}" if choices else ""
+
+
+def _choices(kind: Any, field: Sequence[str]) -> list[str]:
+    """The texts that a field may be, when they are few and known."""
+    if get_origin(kind) is Literal:
+        return [str(each) for each in get_args(kind)]
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        inner = [each.type for each in msgspec.structs.fields(kind) if field and each.name == field[0]]
+        return _choices(inner[0], field[1:]) if inner else []
+    deeper = field if get_origin(kind) in (Union, UnionType) else field[1:]
+    for each in get_args(kind):
+        if found := _choices(each, deeper):
+            return found
+    return []
 
 
 def _line_of(text: str, field: tuple[str, ...]) -> str:
