@@ -14,7 +14,7 @@ from megaagent.journal.blobs import unpacked
 from megaagent.journal.bodies import digest_of
 from megaagent.journal.codec import Codec, kind_of
 from megaagent.journal.contract import Verification
-from megaagent.journal.postgres.ledger import plain, tag
+from megaagent.journal.postgres.rows import plain, tag
 from megaagent.journal.postgres.server import Connection, Place, Server
 from megaagent.journal.postgres.store import PostgresStore, run_of
 from megaagent.journal.recall import SHARED, passage, searchable, words_of

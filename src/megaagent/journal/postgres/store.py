@@ -10,7 +10,7 @@ import psycopg
 from megaagent.errors import RunError
 from megaagent.journal import schema
 from megaagent.journal.contract import TakenError
-from megaagent.journal.postgres.ledger import insert, keep, plain
+from megaagent.journal.postgres.rows import insert, keep, plain
 from megaagent.journal.postgres.server import Connection, Place, Server
 from megaagent.journal.postgres.tables import migrate, version_of
 from megaagent.journal.recall import searchable
