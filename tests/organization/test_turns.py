@@ -358,6 +358,17 @@ def test_nobody_moving_is_nudged_twice_and_then_the_run_is_stalled():
     assert run.ending.status == "stalled"
     failed = [e for e in run.facts(ev.AgentNudged) if e.action == "fail"]
     assert [e.id for e in failed] == ["boss/ann", "boss"]
+    assert "used a tool" not in run.ending.reason
+
+
+def test_a_model_that_only_talks_is_told_of_at_the_end():
+    def boss(me: Part) -> Playing:
+        while True:
+            yield text("I am a chat model.")
+
+    run = rehearse(alone(boss))
+    assert run.ending.status == "stalled"
+    assert "nobody has used a tool: try the model with megaagent models --check" in run.ending.reason
 
 
 def test_an_agent_that_uses_up_its_steps_fails_and_the_boss_takes_the_run_with_it():

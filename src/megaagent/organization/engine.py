@@ -400,7 +400,10 @@ class Organization:
             return
         await self.append(facts)
         if all(isinstance(fact.event, ev.AgentNudged) and fact.event.action == "fail" for fact in facts):
-            self.end("stalled", "nobody could act, and the boss did not go on after being nudged")
+            reason = "nobody could act, and the boss did not go on after being nudged"
+            if not any(self.state.habits_of(agent).deeds for agent in self.state.members):
+                reason += "; nobody has used a tool: try the model with megaagent models --check"
+            self.end("stalled", reason)
 
     def _tell_of_budget(self) -> None:
         """At 80 % of a cap the boss is told, once; everybody sees what is left in the status of each step."""
