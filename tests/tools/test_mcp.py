@@ -92,6 +92,31 @@ async def test_a_server_over_pipes(monkeypatch: pytest.MonkeyPatch):
         assert results == [str(2 * n) for n in range(20)]
 
 
+@pytest.mark.parametrize("kind", ["stdio", "http"])
+async def test_the_tools_of_an_sdk_server_that_change_are_refused(kind: str):
+    program, port = str(HERE / "growing_server.py"), free_port()
+    process = await served("growing_server.py", port, str(port)) if kind == "http" else None
+    url = f"http://127.0.0.1:{port}/mcp"
+    config = (
+        ServerConfig("growing", url=url)
+        if process is not None
+        else ServerConfig("growing", command=sys.executable, args=(program, "stdio"))
+    )
+    try:
+        async with begun(config) as watched, asyncio.timeout(60):
+            answer = await watched.call("grow")
+            assert answer == "grown"
+            while answer == "grown":  # the news may come a little later than the answer
+                await asyncio.sleep(0.05)
+                answer = await watched.call("grow")
+            assert "nothing was done" in answer and "no person has approved that yet" in answer
+            assert [offer.name for offer in watched.server.offers] == ["grow"]
+    finally:
+        if process is not None:
+            process.kill()
+            await process.wait()
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -157,7 +182,8 @@ async def test_a_server_that_wants_a_key():
             assert await watched.call("tokens") == "none"
         async with begun(replace(config, oauth=login)) as watched:
             told = [await watched.call("tokens") for _ in range(8)]
-            assert told[0] == "[key]" and told[-1] == "[key] [key]"  # the first was used up, and another one asked for
+            # The first was used up, and another one asked for; to listen for changes takes uses too.
+            assert told[0] == "[key]" and set(told[-1].split(" ")) == {"[key]"} and len(told[-1]) > len(told[0])
     finally:
         process.kill()
         await process.wait()

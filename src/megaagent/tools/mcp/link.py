@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import mcp_types as types
 from mcp import Client, MCPError
 from mcp.client.auth import OAuthFlowError
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from pydantic import ValidationError
 
 from megaagent.tools.mcp.config import ServerConfig
@@ -17,6 +19,7 @@ from megaagent.tools.mcp.results import LIST, MOST_TOOLS, READ, Offer, contents_
 from megaagent.tools.mcp.transport import Pipe
 from megaagent.tools.rules import fits
 
+LISTEN_AGAIN: Final = 5.0  # seconds after the server has ended the stream of its changes
 _NOT_THERE: Final = frozenset({"ConnectError", "ConnectTimeout"})  # of the SDK's library for HTTP, whichever that is
 
 MOST_PAGES: Final = 20  # of a listing
@@ -189,10 +192,28 @@ class Link:
             )
             async with client:
                 self._opened.set_result(client)
-                await self._leave.wait()
+                listening = asyncio.create_task(self._listen(client), name=f"mcp {self._config.name} listens")
+                try:
+                    await self._leave.wait()
+                finally:
+                    listening.cancel()
+                    await asyncio.gather(listening, return_exceptions=True)
         except Exception as error:  # a group of them, perhaps: the SDK's tasks fail together
             if not self._opened.done():
                 self._opened.set_exception(error)
+
+    async def _listen(self, client: Client) -> None:
+        """Hear of changes as the protocol has it since 2026-07-28; a server of before tells them unasked."""
+        while True:
+            with suppress(SubscriptionLost):
+                try:
+                    async with client.listen(tools_list_changed=True) as changes:
+                        async for _ in changes:
+                            self.stale = True
+                except (ListenNotSupportedError, MCPError, TimeoutError):
+                    return  # it tells nothing of changes, and is listed anew when it is begun again
+            self.stale = True  # what has changed meanwhile is not told again
+            await asyncio.sleep(LISTEN_AGAIN)
 
     async def _heard(self, message: Any) -> None:
         self.stale = self.stale or isinstance(message, types.ToolListChangedNotification)
