@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from megaagent.choice import SCENARIOS, Adapters, asked_models
@@ -16,6 +15,7 @@ from megaagent.errors import ConfigurationError
 from megaagent.runtimes.contract import Runtime
 from megaagent.runtimes.local import LocalRuntime
 from megaagent.runtimes.ray_wire import Order, Versions
+from megaagent.runtimes.scratch import scratch, sweep
 from megaagent.sandboxes import Probe, probe
 from megaagent.sandboxes.contract import Level
 from megaagent.settings import Settings
@@ -56,11 +56,12 @@ async def placing(
         stack.push_async_callback(runtime.close)
         return Placed(runtime, (_walls(runtime.level, "in the cluster"), *runtime.notes))
     found = sandbox or await probe(Level[settings.sandbox.level.upper()])
+    await asyncio.to_thread(sweep)
     with no_beginning():
-        scratch = Path(tempfile.mkdtemp(prefix="megaagent-"))
-    scratch.chmod(0o711)  # programs run as another user when the engine is root
-    places = settings.sandbox.programs
-    runtime = LocalRuntime(models, workspace, found.sandbox, scratch, clock, programs=places, notes=found.notes)
+        place, lock = scratch()
+    stack.callback(lock.close)
+    programs = settings.sandbox.programs
+    runtime = LocalRuntime(models, workspace, found.sandbox, place, clock, programs=programs, notes=found.notes)
     stack.push_async_callback(runtime.close)
     return Placed(runtime, (_walls(runtime.level, "here"), *(found.notes if found.sandbox is None else ())))
 

@@ -16,7 +16,7 @@ from megaagent.runtimes import ray_places
 from megaagent.runtimes.ray_frames import Frames
 from megaagent.runtimes.ray_places import Known, Store
 from megaagent.runtimes.ray_wire import Failure, failure_of, raised
-from megaagent.runtimes.ray_workers import SCRATCH, scratch, sweep
+from megaagent.runtimes.scratch import PREFIX, scratch, sweep
 from megaagent.workspace import Workspace
 
 from .conftest import STAMP
@@ -66,10 +66,10 @@ def test_what_killed_places_left_is_swept_and_nothing_else(tmp_path: Path, monke
     dead, gone = scratch()
     (dead / "0" / "deep").mkdir(parents=True)
     gone.close()  # as the system does when a process is killed
-    (tmp_path / f"{SCRATCH}unlocked").mkdir()  # not a place's: it has no lock
+    (tmp_path / f"{PREFIX}unlocked").mkdir()  # not a place's: it has no lock
     sweep()
     assert living.exists() and not dead.exists()
-    assert (tmp_path / f"{SCRATCH}unlocked").exists()
+    assert (tmp_path / f"{PREFIX}unlocked").exists()
     lock.close()
 
 

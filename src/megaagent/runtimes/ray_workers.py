@@ -7,19 +7,17 @@ sent back.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import math
 import os
 import resource
 import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -28,11 +26,11 @@ from megaagent.models import endpoint_of, open_model
 from megaagent.models.contract import Model, ModelRequest
 from megaagent.models.limits import Limits
 from megaagent.runtimes.ray_wire import Asked, Failure, Heard, Hello, Order, Reply, Versions, encode, failure_of
+from megaagent.runtimes.scratch import scratch, sweep
 from megaagent.sandboxes import probe
 from megaagent.sandboxes.contract import Level, Process, Program, Sandbox
 from megaagent.sandboxes.harvest import discard, harvest, prepare
 
-SCRATCH: Final = "megaagent-place-"
 PACE: Final = 60.0  # seconds over which the pace of a worker is taken
 HELD: Final = 256 << 20  # bytes of files that a place keeps at hand
 
@@ -285,24 +283,6 @@ def more_descriptors() -> None:
     if soft != hard:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def scratch() -> tuple[Path, IO[bytes]]:
-    """A folder for private copies, and the lock by which others see that its owner lives."""
-    making = Path(tempfile.mkdtemp(prefix="megaagent-"))
-    making.chmod(0o711)  # programs run as another user when this process is root
-    lock = (making / "lock").open("wb")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    # Only now it has a name that `sweep` looks for.
-    return making.rename(making.with_name(making.name.replace("megaagent-", SCRATCH))), lock
-
-
-def sweep() -> None:
-    """Remove the folders of places that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        with suppress(OSError), (folder / "lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            discard(folder)
 
 
 def lost(detail: str) -> Reply:

@@ -60,7 +60,8 @@ class Room:
         if not folder.is_dir():
             raise SandboxError(f"the program's folder {folder} is not there: make it first")
         self.folder = folder.resolve()
-        self.base = Path(tempfile.mkdtemp(prefix="megaagent-"))
+        # Beside the folder, where it goes with the rest when the engine is killed.
+        self.base = Path(tempfile.mkdtemp(prefix="base-", dir=self.folder.parent))
         self.home, self.shared, self.given, self.root = (self.base / n for n in ("home", "shared", "given", "root"))
         for path in (self.home, self.shared, self.root, self.given / "bin", self.given / "packages"):
             path.mkdir(parents=True)

@@ -1,0 +1,35 @@
+"""Folders for programs' private copies, which do not stay behind when their owner is killed."""
+
+from __future__ import annotations
+
+import fcntl
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+from megaagent.sandboxes.harvest import discard
+
+PREFIX: Final = "megaagent-place-"
+
+
+def scratch() -> tuple[Path, IO[bytes]]:
+    """A new folder, and the lock by which others see that its owner lives: to be closed when the folder is gone.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    making = Path(tempfile.mkdtemp(prefix="megaagent-"))
+    making.chmod(0o711)  # programs run as another user when this process is root
+    lock = (making / "lock").open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # Only now it has a name that `sweep` looks for.
+    return making.rename(making.with_name(making.name.replace("megaagent-", PREFIX))), lock
+
+
+def sweep() -> None:
+    """Remove the folders whose owners were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError), (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            discard(folder)
