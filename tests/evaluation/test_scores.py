@@ -253,6 +253,15 @@ def test_one_item_twice_is_refused(tmp_path: Path) -> None:
         load(benchmark("humaneval"), lines(tmp_path / "a.jsonl", [HUMANEVAL[0], HUMANEVAL[0]]))
 
 
+def test_half_a_character_in_the_data_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text(
+        '{"question": "whole \\ud83d\\ude00", "answer": "#### 1"}\n{"question": "\\ud83d", "answer": "#### 2"}\n'
+    )
+    with pytest.raises(ConfigurationError, match=r"line 2: half a character, '\\ud83d'"):
+        load(benchmark("gsm8k"), path)
+
+
 def test_without_a_path_datasets_is_asked(tmp_path: Path) -> None:
     def load_dataset(path: str, part: str, *, split: str) -> Any:
         assert (path, part, split) == ("openai/openai_humaneval", "openai_humaneval", "test")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import anthropic
 import openai
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from megaagent.errors import ModelError
 from megaagent.models.anthropic import AnthropicModel
-from megaagent.models.batches import Batches
+from megaagent.models.batches import ANSWER_BYTES, Batches
 from megaagent.models.contract import ChatMessage, ModelRequest, ModelResponse
 from megaagent.models.openai import OpenAIModel
 from megaagent.models.script import Part, Playing, Script
@@ -169,3 +174,61 @@ async def test_the_official_anthropic_client():
         assert {each.result.type for each in results} == {"succeeded"}
         with pytest.raises(anthropic.BadRequestError, match="custom_id"):
             await client.messages.batches.create(requests=[{"custom_id": "a b", "params": params}])  # type: ignore[list-item]
+
+
+class Lying:
+    """A server of batches that says what it is told to."""
+
+    def __init__(self, *batches: dict[str, Any], results: bytes = b""):
+        self.batches = list(batches)
+        self.results = results
+
+    async def told(self, request: web.Request) -> web.Response:
+        batch = self.batches.pop(0) if len(self.batches) > 1 else self.batches[0]
+        return web.json_response({"id": "b", **batch})
+
+    async def file(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.results)
+
+    @asynccontextmanager
+    async def model(self, protocol: str) -> AsyncGenerator[OpenAIModel | AnthropicModel]:
+        app = web.Application()
+        app.router.add_get("/v1/batches/b", self.told)
+        app.router.add_get("/v1/files/{file}/content", self.file)
+        app.router.add_get("/v1/messages/batches/b", self.told)
+        app.router.add_get("/v1/messages/batches/b/results", self.file)
+        async with TestServer(app, host="127.0.0.1") as server:
+            root = str(server.make_url("/")).rstrip("/")
+            model = OpenAIModel(f"{root}/v1", "k") if protocol == "openai" else AnthropicModel(root, "k")
+            yield model
+            await model.close()
+
+
+async def test_only_a_status_that_is_an_end_ends_a_batch():
+    stand: dict[str, Any] = {"status": "IN_PROGRESS", "request_counts": {"completed": 10**30}}
+    lying = Lying(stand, {"status": "queued"}, {"status": "COMPLETED"}, {"status": "in_progress"})
+    async with lying.model("openai") as model:
+        first = await model.batches.look("b")
+        assert (first.position, first.answered) == ("under way", 0)
+        assert (await model.batches.look("b")).position == "under way"
+        assert (await model.batches.look("b")).position == "ended"
+        with pytest.raises(ModelError, match="had ended, and now it is"):  # what it may answer still is not asked again
+            await model.batches.answers("b", "k", [asked()])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_answers_under_names_that_are_none_answer_nothing(protocol: str):
+    names = ["k-" + "9" * 5_000, "k-01", "k-7", "k--1", "../k-0", "", 0, None, "other-0"]
+    results = b"\n".join(json.dumps({"custom_id": name}).encode() for name in names) + b"\n" + b"[" * 100_000
+    ended = {"status": "completed", "processing_status": "ended", "output_file_id": "f"}
+    async with Lying(ended, results=results).model(protocol) as model:
+        outcomes = await model.batches.answers("b", "k", [asked(), asked()])
+        assert [getattr(each, "maybe_paid", None) for each in outcomes] == [True, True]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_results_are_not_larger_than_so_many_answers_can_be(protocol: str):
+    ended = {"status": "completed", "processing_status": "ended", "output_file_id": "f"}
+    async with Lying(ended, results=b"x" * (ANSWER_BYTES + 1)).model(protocol) as model:
+        with pytest.raises(ModelError, match="an answer of over"):
+            await model.batches.answers("b", "k", [asked()])

@@ -57,6 +57,8 @@ ODD = {
     "ragged": b'{"data": [{"embedding": [1], "index": 0}, {"embedding": [1, 2], "index": 1}]}',
     "empty": b'{"data": [{"embedding": [], "index": 0}, {"embedding": [], "index": 1}]}',
     "words": b'{"data": [{"embedding": ["a"], "index": 0}, {"embedding": ["b"], "index": 1}]}',
+    "deep": b'{"data": [], "usage": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "wide": b'{"data": [{"embedding": [' + b",".join([b"1"] * 70_000) + b"]}]}",
 }
 
 
@@ -70,8 +72,28 @@ async def test_what_is_no_embedding_is_a_fault(odd: str):
     async with TestServer(app, host="127.0.0.1") as server:
         embedder = opened(str(server.make_url("/v1")))
         with pytest.raises(ModelError) as error:
-            await embedder.embed(["one", "two"])
+            await embedder.embed(["one"] if odd == "wide" else ["one", "two"])
         assert error.value.fault == "broken"
+        assert error.value.usage is not None and error.value.usage.prompt > 0  # it was given, and is billed
+        await embedder.close()
+
+
+async def test_what_was_answered_before_a_fault_is_told_as_paid():
+    answers = iter([200, 500])
+
+    async def answer(request: web.Request) -> web.Response:
+        status, texts = next(answers), (await request.json())["input"]
+        data = [{"embedding": [1e308, -1e308], "index": number} for number in range(len(texts))]
+        return web.json_response({"data": data, "usage": {"prompt_tokens": 77}}, status=status)
+
+    app = web.Application()
+    app.router.add_post("/v1/embeddings", answer)
+    async with TestServer(app, host="127.0.0.1") as server:
+        embedder = opened(str(server.make_url("/v1")))
+        with pytest.raises(ModelError) as error:
+            await embedder.embed(["text"] * (MOST_TEXTS + 1))
+        assert error.value.status == 500
+        assert error.value.usage is not None and error.value.usage.prompt == 77
         await embedder.close()
 
 

@@ -9,7 +9,7 @@ from tests.organization.test_debts import recruit
 
 from megaagent import events as ev
 from megaagent.errors import ModelError, RunError
-from megaagent.events import Message, Record
+from megaagent.events import Message, Record, Usage
 from megaagent.models.prices import Price
 from megaagent.models.script import Part, Playing, Script, recall, review, say, talk, wait, write_file
 from megaagent.models.vectors import Embedded, SimulatedEmbedder, likeness, packed
@@ -103,6 +103,27 @@ def test_a_server_that_fails_is_told_of_once_and_recall_goes_by_words():
     assert len(embedder.asked) == 1
 
 
+class Billing(Counting):
+    """Is paid for answers that are of no use."""
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        self.asked.append(texts)
+        error = ModelError("broken", "no embedding")
+        error.maybe_paid, error.usage = True, Usage(1234)
+        raise error
+
+
+def test_what_was_paid_for_nothing_is_recorded():
+    embedder = Billing()
+    run = play(embedder)
+    [told] = run.facts(ev.TextsEmbedded)
+    assert (told.texts, told.tokens, told.positions) == (0, 1234, ())
+    assert told.cost == pytest.approx(1234e-6)
+    assert len(run.facts(ev.EmbeddingFailed)) == len(embedder.asked) == 1
+    answered = run.facts(ev.ModelAnswered)
+    assert run.state.run.usage.prompt == 1234 + sum(answer.usage.prompt for answer in answered)
+
+
 def test_what_no_purse_allows_is_not_asked():
     def rich(me: Part) -> Playing:
         yield say(talk("group", "x" * 4000), recall("anything " * 200))
@@ -138,6 +159,7 @@ def test_a_packed_vector_keeps_its_direction():
     assert likeness(one, packed([-0.5, 0.25, 0.0, -1.0])) == pytest.approx(-1.0, abs=1e-3)
     assert likeness(one, packed([1.0])) == 0.0
     assert likeness(one, bytes(4)) == 0.0
+    assert likeness(packed([1e308, -1e308]), packed([1.0, -1.0])) == pytest.approx(1.0)
 
 
 class Damaged:

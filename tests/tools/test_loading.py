@@ -125,3 +125,56 @@ def test_an_installed_package_offers_tools(tmp_path: Path, monkeypatch: pytest.M
 def test_paths_hold_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert whole_names(["a.py", "shop"]) == (str(tmp_path / "a.py"), "shop")
+
+
+HOSTILE = '''
+import asyncio
+
+class Silent(BaseException):
+    def __str__(self):
+        raise Silent
+
+async def untold() -> str:
+    """Raise what cannot tell itself."""
+    raise Silent
+
+def untold_in_a_thread() -> str:
+    """The same."""
+    raise Silent
+
+async def cancelled() -> str:
+    """Cancel itself."""
+    raise asyncio.CancelledError
+
+async def late() -> str:
+    """Meet a limit of its own."""
+    raise TimeoutError("the shop is closed")
+
+async def leaves() -> str:
+    """Leave the program."""
+    raise SystemExit(0)
+
+def round_and_round() -> list:
+    """Return what is no JSON."""
+    ring = []
+    ring.append(ring)
+    return ring
+'''
+
+
+async def test_however_a_function_fails_only_its_call_does(tmp_path: Path):
+    (tmp_path / "hostile.py").write_text(HOSTILE)
+    told: dict[str, str] = {}
+    for tool in load([str(tmp_path / "hostile.py")]):
+        with pytest.raises(ToolError) as error:
+            await tool.answer(ToolCall("1", tool.name, "{}"), {})
+        told[tool.name] = str(error.value)
+    assert told["untold"] == "untold failed: Silent: an error that cannot be told"
+    assert told["untold_in_a_thread"] == "untold_in_a_thread failed: Silent: an error that cannot be told"
+    assert told["cancelled"] == "cancelled failed: CancelledError"
+    assert told["late"] == "late failed: TimeoutError: the shop is closed"
+    assert told["leaves"] == "leaves failed: SystemExit: 0"
+    assert "RecursionError" in told["round_and_round"]
+    (tmp_path / "at_import.py").write_text(HOSTILE + "raise Silent")
+    with pytest.raises(ConfigurationError, match=r"line .*: Silent: an error that cannot be told"):
+        load([str(tmp_path / "at_import.py")])

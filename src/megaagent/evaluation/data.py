@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -39,7 +40,7 @@ def load(benchmark: Benchmark, data: Path | None, load_dataset: LoadDataset | No
         raise ConfigurationError(f"{where}: there is no item of {benchmark.title} in it")
     ids = [item.id for item in items]
     if len(set(ids)) < len(ids):
-        doubled = next(id for number, id in enumerate(ids) if id in ids[:number])
+        doubled = Counter(ids).most_common(1)[0][0]
         raise ConfigurationError(f"{where}: the item {doubled} is in it twice")
     return items
 
@@ -80,7 +81,8 @@ def _rows_of(path: Path, place: str | None) -> Iterator[Row]:
     if isinstance(whole, list):
         yield from (_object(row, path, f"entry {number + 1}") for number, row in enumerate(cast(list[Any], whole)))
     elif isinstance(whole, dict):
-        yield {"path": place, **cast(dict[str, Any], whole)} if place else cast(Row, whole)
+        row = _object(cast(dict[str, Any], whole), path, "its object")
+        yield {"path": place, **row} if place else row
     else:
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():
@@ -97,6 +99,10 @@ def _parsed(line: str, path: Path, number: int) -> Any:
 def _object(row: Any, path: Path, where: str) -> Row:
     if not isinstance(row, dict):
         raise ConfigurationError(f"{path}, {where}: a JSON object is expected, with the fields of one item")
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:  # "\\ud800" is JSON, and nothing that a run could record
+        raise ConfigurationError(f"{path}, {where}: half a character, {error.object[error.start]!a}") from error
     return cast(Row, row)
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from megaagent.errors import ModelError
 from megaagent.models.batches import (
+    ANSWER_BYTES,
     Named,
     Outcome,
     Progress,
@@ -95,7 +96,8 @@ class AnthropicBatches:
 
     async def answers(self, name: str, key: str, requests: Sequence[ModelRequest]) -> list[Outcome]:
         # Not by the URL that the batch tells: the key goes to no other place than the one that was configured.
-        data = await self._http.side_request("GET", f"{PATH}/{name}/results", deadline=600.0, most=FILE_BYTES)
+        most = min(FILE_BYTES, len(requests) * ANSWER_BYTES)
+        data = await self._http.side_request("GET", f"{PATH}/{name}/results", deadline=600.0, most=most)
         found: dict[int, Outcome] = {}
         for line in lines_of(data):
             number = number_of(value_of(line.get("custom_id")), key, len(requests))

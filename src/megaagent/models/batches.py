@@ -16,6 +16,7 @@ from megaagent.events import Struct
 from megaagent.models.contract import Model, ModelRequest, ModelResponse
 
 Outcome = ModelResponse | ModelError
+ANSWER_BYTES: Final = 8 << 20  # that one answer of a batch may have in the mean; they are all in memory at once
 
 
 class Progress(Struct, frozen=True):
@@ -131,7 +132,7 @@ def read_batch(data: bytes, kind: type[_Made]) -> _Made:
     """
     try:
         batch = msgspec.json.decode(data, type=kind)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError("broken", f"what came is no batch: {error}") from None
     if not _NAME.fullmatch(batch.id):
         raise ModelError("broken", f"what came is no name of a batch: {batch.id[:80]!r}")
@@ -146,8 +147,8 @@ def custom_id(key: str, number: int) -> str:
 def number_of(name: object, key: str, count: int) -> int | None:
     """Which request an id names; None when it is none of ours."""
     prefix, _, number = name.rpartition("-") if isinstance(name, str) else ("", "", "")
-    if prefix != key or not number.isascii() or not number.isdecimal():
-        return None
+    if prefix != key or not number.isascii() or not number.isdecimal() or len(number) > len(str(count)):
+        return None  # Python refuses to read a number of thousands of digits
     return int(number) if int(number) < count else None
 
 

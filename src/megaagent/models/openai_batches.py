@@ -14,6 +14,7 @@ import msgspec
 
 from megaagent.errors import ModelError
 from megaagent.models.batches import (
+    ANSWER_BYTES,
     Named,
     Outcome,
     Progress,
@@ -36,7 +37,7 @@ ENDPOINT: Final = "/v1/chat/completions"  # as a batch names it, wherever the se
 LISTED: Final = 100  # batches of an account that are looked through for one of ours
 FILE_BYTES: Final = 1 << 30
 _NOT_DONE: Final = ("batch_expired", "batch_cancelled")
-_UNDER_WAY: Final = ("validating", "in_progress", "finalizing", "cancelling")
+_ENDED: Final = ("completed", "failed", "expired", "cancelled")
 
 
 class Whole(Protocol):
@@ -114,21 +115,24 @@ class OpenAIBatches:
             return Progress("unknown", reason=error.detail)
         counts = fields_of(batch.request_counts)
         done, failed, total = (_count(counts.get(each)) for each in ("completed", "failed", "total"))
-        position = "under way" if batch.status in _UNDER_WAY else "ended"
+        position = "ended" if _position(batch) in _ENDED else "under way"
         return Progress(position, done + failed, total, self._reason(batch))
 
     async def answers(self, name: str, key: str, requests: Sequence[ModelRequest]) -> list[Outcome]:
         batch = await self._retrieve(name)
+        if _position(batch) not in _ENDED:  # to ask singly what it may answer still would be to pay for it twice
+            raise ModelError("broken", f"the batch had ended, and now it is {batch.status[:80]!r}")
         found: dict[int, Outcome] = {}
+        most = min(FILE_BYTES, len(requests) * ANSWER_BYTES)
         for file in (batch.output_file_id, batch.error_file_id):
             if file:
-                data = await self._http.side_request("GET", f"/files/{file}/content", deadline=600.0, most=FILE_BYTES)
+                data = await self._http.side_request("GET", f"/files/{file}/content", deadline=600.0, most=most)
                 for line in lines_of(data):
                     number = number_of(value_of(line.get("custom_id")), key, len(requests))
                     if number is not None and number not in found:
                         found[number] = self._outcome(line, requests[number])
         why = self._reason(batch) or "its batch has ended without a word about it"
-        rest = unanswered(why) if batch.status == "completed" else not_done(why)
+        rest = unanswered(why) if _position(batch) == "completed" else not_done(why)
         return [found.get(number, rest) for number in range(len(requests))]
 
     async def cancel(self, name: str) -> None:
@@ -153,12 +157,13 @@ class OpenAIBatches:
         return read_batch(await self._http.side_request("GET", f"/batches/{name}"), _Batch)
 
     def _reason(self, batch: _Batch) -> str:
-        if batch.status in ("expired", "cancelled"):
-            return f"the batch was {batch.status}" if batch.status == "cancelled" else "the batch has expired"
+        position = _position(batch)
+        if position in ("expired", "cancelled"):
+            return "the batch was cancelled" if position == "cancelled" else "the batch has expired"
         told = fields_of(batch.errors).get("data")
         first = fields_of(told[0]) if isinstance(told, list) and told else {}  # pyright: ignore[reportUnknownArgumentType]
         words = self._http.secrets.hide(str(first.get("message") or ""))[:300]
-        return f"the batch has failed: {words or 'no explanation'}" if batch.status == "failed" else ""
+        return f"the batch has failed: {words or 'no explanation'}" if position == "failed" else ""
 
     def _outcome(self, line: dict[str, msgspec.Raw], request: ModelRequest) -> Outcome:
         try:
@@ -188,5 +193,10 @@ class OpenAIBatches:
         return with_usage(request, len(sent) if request.messages else 0, answer, counted=reading.counted)
 
 
+def _position(batch: _Batch) -> str:
+    """Its status, as the reference writes it (some servers use capitals); an unknown one is none of an end."""
+    return batch.status.lower().replace("canceled", "cancelled")
+
+
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40 else 0

@@ -102,7 +102,7 @@ def packed(vector: Sequence[float]) -> bytes:
     largest = max(map(abs, vector), default=0.0)
     if not largest or not math.isfinite(largest):
         return bytes(len(vector))
-    return array("b", (round(_SCALE * value / largest) for value in vector)).tobytes()
+    return array("b", (round(_SCALE * (value / largest)) for value in vector)).tobytes()
 
 
 def likeness(one: bytes, other: bytes) -> float:

@@ -91,8 +91,12 @@ class Likeness:
                 return []
             except ModelError as error:
                 self._off = True
-                failed = ev.EmbeddingFailed(self._source.name, error.fault, storable(error.detail))
-                await self._append([Fact(agent, 0, failed)], ())
+                facts: list[ev.AnyEvent] = []
+                if error.usage is not None:  # it was paid, for nothing
+                    tokens = error.usage.prompt
+                    facts.append(ev.TextsEmbedded(self._source.name, 0, tokens, self._cost(tokens), (), ""))
+                facts.append(ev.EmbeddingFailed(self._source.name, error.fault, storable(error.detail)))
+                await self._append([Fact(agent, 0, fact) for fact in facts], ())
                 return []
             return await self._blocking(self._ranked, agent, vector, limit)
 

@@ -80,21 +80,23 @@ class Tool:
         arguments = msgspec.structs.asdict(self._decoded(call.arguments))
         if self.needs is not None:
             return await self.function(desk[self.needs], **arguments)  # one of ours: a bug stays loud
+        limit = asyncio.timeout(self.seconds)
         try:
-            async with asyncio.timeout(self.seconds):
+            async with limit:
                 result = await self._run(arguments)
             return result if isinstance(result, str) else msgspec.json.encode(result).decode()
         except ToolError:
             raise
-        except TimeoutError as error:
-            raise ToolError(
-                f"{self.name} gave no answer within {self.seconds:g} s; whether it took effect is unknown."
-            ) from error
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # the engine ends, and not the function by itself
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise ToolError(
+                    f"{self.name} gave no answer within {self.seconds:g} s; whether it took effect is unknown."
+                ) from error
             # Whatever a user's function does, also to leave the program, ends its call and not the run.
-            raise ToolError(f"{self.name} failed: {type(error).__name__}: {error}") from error
+            raise self._failed(error) from error
 
     async def _run(self, arguments: dict[str, Any]) -> Any:
         if inspect.iscoroutinefunction(self.function):
@@ -109,8 +111,11 @@ class Tool:
 
         result, error = await asyncio.to_thread(call)
         if error is not None:
-            raise ToolError(f"{self.name} failed: {type(error).__name__}: {error}") from error
+            raise self._failed(error) from error
         return await result if inspect.isawaitable(result) else result
+
+    def _failed(self, error: BaseException) -> ToolError:
+        return ToolError(f"{self.name} failed: {in_words(error)}")
 
     def given(self, arguments: str) -> dict[str, Any]:
         """The arguments of a call as plain data, complete with the defaults of what was left out.
@@ -134,6 +139,15 @@ class Tool:
             raise self.misfit(f"the arguments do not fit: {error}") from error
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
             raise self.misfit(f"the arguments are not valid JSON: {error}") from error
+
+
+def in_words(error: BaseException) -> str:
+    """An error of a user's code, which may be one that cannot tell what it is."""
+    try:
+        text = str(error)
+    except BaseException:
+        text = "an error that cannot be told"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 class Toolbox:

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from megaagent.errors import ConfigurationError
-from megaagent.tools.contract import Tool
+from megaagent.tools.contract import Tool, in_words
 
 GROUP = "megaagent.tools"
 
@@ -58,7 +58,7 @@ def _of_file(path: Path) -> list[Tool]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever it does while it is imported, also to leave the program
-        raise ConfigurationError(f"tools: {path}{_line_of(error, path)}: {_told(error)}") from error
+        raise ConfigurationError(f"tools: {path}{_line_of(error, path)}: {in_words(error)}") from error
     return _of_module(module, str(path))
 
 
@@ -81,7 +81,9 @@ def _import(entry: EntryPoint) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise ConfigurationError(f"tools: {entry.name} ({entry.value}) cannot be imported: {_told(error)}") from error
+        raise ConfigurationError(
+            f"tools: {entry.name} ({entry.value}) cannot be imported: {in_words(error)}"
+        ) from error
 
 
 def _of_module(module: ModuleType, source: str) -> list[Tool]:
@@ -119,10 +121,6 @@ def _tool(thing: Any, source: str) -> Tool:
         raise ConfigurationError(
             f"{error} ({source}; a function that is no tool begins with _, or is left out of TOOLS)"
         ) from error
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _line_of(error: BaseException, path: Path) -> str:
