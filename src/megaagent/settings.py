@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -122,6 +122,7 @@ def from_tree(tree: Mapping[str, Any], source: str, text: str = "") -> Settings:
         raise ConfigurationError(
             f"{source}{_line_of(text, field)}: {'.'.join(field) or 'settings'}: {problem}{_advice(problem, field)}"
         ) from error
+    _legible(tree, (), source)
     _sane(settings, source)
     return settings
 
@@ -145,6 +146,21 @@ def changed(settings: Settings, changes: Mapping[str, Any], source: str) -> Sett
             place = deeper  # pyright: ignore[reportUnknownVariableType]
         place[field] = value
     return from_tree(tree, source)
+
+
+def _legible(value: Any, field: tuple[str, ...], source: str) -> None:
+    """Refuse text that cannot be written down: what a command line holds need not be UTF-8."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ConfigurationError(f"{source}: {'.'.join(field)}: not valid text (UTF-8)") from None
+    elif isinstance(value, Mapping):
+        for name, inner in cast("Mapping[str, Any]", value).items():
+            _legible(inner, (*field, name), source)
+    elif isinstance(value, list | tuple):
+        for inner in cast("list[Any]", value):
+            _legible(inner, field, source)
 
 
 def _sane(settings: Settings, source: str) -> None:

@@ -37,6 +37,8 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("run", GOAL, "--settings", "wrong.toml"), "settings file wrong.toml, line 2: unknown field budget.costs"),
     (("run", GOAL, *MODEL, "--set", "limits.agents"), "write NAME=VALUE"),
     (("run", GOAL, *MODEL, "--set", "limits.agent=5"), "unknown field limits.agent; there are agents"),
+    (("run", GOAL, *MODEL, "--check", "test -e \udcff"), "checks: not valid text (UTF-8)"),
+    (("run", GOAL, *MODEL, "--journal", "postgres://h/\udcff"), "journal: not valid text"),
     (("run", GOAL, *MODEL, "--set", "limits.agents=many"), "limits.agents: Expected `int`, got `str`"),
     (("run", GOAL, *MODEL, "--set", "tools.ask_before=run_command"), 'a list is written ["a", "b"]'),
     (("run", GOAL, *MODEL, "--set", "sandbox.level=none-at-all"), "there are none, landlock, bubblewrap"),

@@ -525,6 +525,7 @@ def test_without_the_extra(tmp_path: Path):
         ("postgres://me:sec/ret-77@h/db", "has a password in it"),
         ("postgres://h/db?password=secret-77", "has a password in it"),
         ("postgres://h/db?sslmode=require&sslpassword=secret-77", "has a password in it"),
+        ("postgres://h/db?passw%6Frd=secret-77", "has a password in it"),  # libpq decodes names, too
         ("mysql://me:secret-77@h/db", "mysql://… is no place for a journal"),
         ("secret-77 @", "is no place for a journal"),
         ("postgres://h/db\nx = 1", "line ends"),

@@ -66,9 +66,10 @@ def test_what_killed_places_left_is_swept_and_nothing_else(tmp_path: Path, monke
     dead, gone = scratch()
     (dead / "0" / "deep").mkdir(parents=True)
     gone.close()  # as the system does when a process is killed
-    (tmp_path / f"{PREFIX}unlocked").mkdir()  # not a place's: it has no lock
+    (tmp_path / f"{PREFIX}unlocked" / "somebody's").mkdir(parents=True)  # not a place's: it has no lock
+    (tmp_path / f"{PREFIX}almost").mkdir()  # its owner was killed while it was removed, the lock first
     sweep()
-    assert living.exists() and not dead.exists()
+    assert living.exists() and not dead.exists() and not (tmp_path / f"{PREFIX}almost").exists()
     assert (tmp_path / f"{PREFIX}unlocked").exists()
     lock.close()
 

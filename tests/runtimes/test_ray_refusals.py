@@ -42,7 +42,20 @@ async def refusal(nodes: Nodes, environ: dict[str, str | None] | None = None, **
 # -- addresses --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("address", ["nonsense", "host:", ":6379", "host:port", "host:99999", "ray://host:10001"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nonsense",
+        "host:",
+        ":6379",
+        "host:port",
+        "host:99999",
+        "ray://host:10001",
+        "a..b:80",
+        "\udcff:80",
+        "a" * 64 + ":80",
+    ],
+)
 def test_what_is_no_address_is_told(address: str):
     with pytest.raises(ConfigurationError, match=r"--ray-address .*HOST:PORT"):
         address_of(address, {})

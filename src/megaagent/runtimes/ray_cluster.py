@@ -58,9 +58,20 @@ def address_of(address: str | None, environ: Mapping[str, str]) -> str:
             "give HOST:PORT of its head, such as 10.0.0.1:6379"
         )
     host, colon, port = found.rpartition(":")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigurationError(f"--ray-address {found}: give HOST:PORT of the cluster's head, such as 10.0.0.1:6379")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536 or not _can_be_asked(host):
+        raise ConfigurationError(
+            f"--ray-address {found[:100]}: give HOST:PORT of the cluster's head, such as 10.0.0.1:6379"
+        )
     return found
+
+
+def _can_be_asked(host: str) -> bool:
+    """Whether any host can have such a name."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def connect(address: str) -> Any:

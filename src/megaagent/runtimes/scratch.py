@@ -33,3 +33,5 @@ def sweep() -> None:
         with suppress(OSError), (folder / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             discard(folder)
+        with suppress(OSError):
+            folder.rmdir()  # its owner was killed just when it had removed the lock; what is not empty stays

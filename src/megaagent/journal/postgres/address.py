@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from megaagent.errors import ConfigurationError
 
@@ -25,7 +26,7 @@ def check_address(address: str) -> None:
         )
     rest = found["rest"]
     user = rest.rpartition("@")[0]
-    if ":" in user or _SECRET.search(rest):
+    if ":" in user or _SECRET.search(unquote(rest)):
         raise ConfigurationError(
             f"the address of the journal has a password in it ({shown(address)}), and addresses are kept in files: "
             "leave it out, and put it into PGPASSWORD or ~/.pgpass"
