@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.evaluation.samples import written
 
 from megaagent import events as ev
 from megaagent.choice import Adapters
-from megaagent.errors import ConfigurationError, ModelError, SandboxError
+from megaagent.errors import ConfigurationError, ModelError, RunError, SandboxError
 from megaagent.evaluation import benchmark
 from megaagent.evaluation.arms import ARMS, chosen_arms
 from megaagent.evaluation.contract import Item
@@ -24,7 +25,7 @@ from megaagent.evaluation.figures import lines_of, stages_of
 from megaagent.evaluation.page import page
 from megaagent.evaluation.played import known_share, right_ones
 from megaagent.evaluation.purse import CapReachedError, Purse
-from megaagent.evaluation.results import FILE, Row
+from megaagent.evaluation.results import FILE, Row, add_line
 from megaagent.folder import all_runs
 from megaagent.journal import open_reader
 from megaagent.models.contract import ModelRequest, ModelResponse
@@ -151,6 +152,43 @@ async def test_a_result_that_was_cut_is_scored_again_from_its_run(tmp_path: Path
     model = Stops(SimulatedModel(_nobody(), latency=AT_ONCE), 0)
     again = await evaluate(asked, environ={}, models={"sim:answers": model})
     assert len(again.rows) == 6 and scores(again) == {"full": 1.0, "single": 1.0}
+
+
+def test_a_line_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    add_line(path, b"first")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # as on a disk that is full after 100 bytes
+    try:
+        with pytest.raises(RunError, match=r"lines.jsonl: "):
+            add_line(path, b"x" * 200)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    add_line(path, b"second")
+    assert path.read_bytes() == b"first\nsecond\n"
+    path.write_bytes(path.read_bytes() + b"cut")
+    add_line(path, b"third")
+    assert path.read_bytes() == b"first\nsecond\ncut\nthird\n"
+
+
+async def test_a_result_that_the_disk_does_not_take_is_taken_from_its_run_later(tmp_path: Path) -> None:
+    asked = wish(tmp_path, "gsm8k")
+    told: list[Row] = []
+
+    def tell(row: Row) -> None:
+        told.append(row)
+        if len(told) == 1:  # from now on there is no room
+            (asked.into / FILE).rename(tmp_path / "kept")
+            (asked.into / FILE).mkdir()
+
+    first = await evaluate(asked, environ={}, tell=tell)
+    assert len(told) == 1 and len(first.failed) >= 2 and all("results.jsonl: " in each for each in first.failed)
+    (asked.into / FILE).rmdir()
+    (tmp_path / "kept").rename(asked.into / FILE)
+    again = await evaluate(asked, environ={})
+    assert not again.failed and len(again.rows) == 6
+    for place in (asked.into / "runs" / "full").iterdir():
+        assert len(all_runs(place)) == 1  # no item was run once more
 
 
 def _nobody() -> Any:

@@ -183,11 +183,25 @@ class Fragile:
         return Mark(True)
 
 
+class Quoting(Fragile):
+    """Says what was wrong in the prediction's own words."""
+
+    async def score(self, item: Item, prediction: Prediction, judge: object) -> Mark:
+        return Mark(False, f"wrong: {prediction.text}")
+
+
 async def test_one_that_breaks_the_scorer_breaks_nothing_else() -> None:
     items = [Item("a", "", {}), Item("b", "", {})]
     marks = await score_all(Fragile(), items, [Prediction("a", "hostile"), Prediction("b", "")])  # type: ignore[arg-type]
     assert [m.mark.passed for m in marks] == [False, True]
     assert "RecursionError" in marks[0].mark.why
+
+
+async def test_what_a_mark_quotes_can_be_stored() -> None:
+    item = Item("a", "", {})
+    [marked] = await score_all(Quoting(), [item], [Prediction("a", "half a character: \ud83d")])  # type: ignore[arg-type]
+    assert not marked.mark.passed
+    assert marked.mark.why.encode().decode() == "wrong: half a character: \ufffd"
 
 
 async def test_numbers_that_stand_elsewhere_are_a_figure_beside_the_score(tmp_path: Path) -> None:

@@ -54,12 +54,15 @@ def evaluate_and_show(asked: Asked, file: Path | None, given: Sequence[str], cha
     wish = _wish(asked, file, given, changes)
     tell, begins = (_told, partial(_say_what_begins, wish, asked.max_cost)) if not asked.json else (_nothing, _nothing)
     try:
-        outcome = asyncio.run(evaluate(wish, environ=os.environ, tell=tell, begins=begins))
+        outcome = asyncio.run(evaluate(wish, environ=os.environ, tell=tell, begins=begins, waits=_waits))
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on where it was: {shown(wish.into)}", file=sys.stderr)
         return INTERRUPTED
     place = wish.into / PAGE
-    place.write_text(page(outcome.plan, outcome.rows), encoding="utf-8")
+    try:
+        place.write_text(page(outcome.plan, outcome.rows), encoding="utf-8")
+    except OSError as error:  # the figures are told all the same
+        print(f"the page {shown(place)} cannot be written: {error.strerror}", file=sys.stderr)
     if asked.json:
         from megaagent.evaluation.figures import lines_of, stages_of
 
@@ -115,6 +118,10 @@ def _wish(asked: Asked, file: Path | None, given: Sequence[str], changes: Mappin
 
 def _nothing(*told: object) -> None:
     """With --json the figures are all that is printed."""
+
+
+def _waits(reason: str | None) -> None:
+    print("the disk takes what is written again" if reason is None else f"waiting: {reason}", file=sys.stderr)
 
 
 def _say_what_begins(wish: Wish, max_cost: float | None) -> None:

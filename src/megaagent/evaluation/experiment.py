@@ -83,6 +83,7 @@ async def evaluate(
     environ: Mapping[str, str],
     tell: Callable[[Row], None] = lambda row: None,
     begins: Callable[[], None] = lambda: None,
+    waits: Callable[[str | None], None] = lambda reason: None,
     models: Mapping[str, Model] | None = None,
     sandbox: Probe | None = None,
 ) -> Outcome:
@@ -91,6 +92,7 @@ async def evaluate(
     Args:
         tell: called with each new row.
         begins: called once, when all is found to be in order and before the first run.
+        waits: called with why runs wait for their disk, and with None when they go on.
         models: ready-made models by `provider:name`, for tests.
         sandbox: for all runs; searched for, once, when not given.
 
@@ -112,7 +114,7 @@ async def evaluate(
         if wish.benchmark.runs_programs:
             judge = await stack.enter_async_context(judging(seconds=wish.benchmark.seconds, sandbox=sandbox))
         results = stack.enter_context(opened(wish.into, plan))
-        evaluation = _Evaluation(wish, adapters, judge, results, environ, tell, sandbox)
+        evaluation = _Evaluation(wish, adapters, judge, results, environ, tell, waits, sandbox)
         begins()
         await evaluation.go()
         wanted = set(evaluation.keys())
@@ -145,6 +147,7 @@ class _Evaluation:
         results: Results,
         environ: Mapping[str, str],
         tell: Callable[[Row], None],
+        waits: Callable[[str | None], None],
         sandbox: Probe,
     ):
         self._wish = wish
@@ -153,6 +156,8 @@ class _Evaluation:
         self._results = results
         self._environ = environ
         self._tell = tell
+        self._waits_for_disk = waits
+        self._trouble: str | None = None
         self._sandbox = sandbox
         self._places = asyncio.Semaphore(wish.parallel)
         self.halted = False
@@ -213,7 +218,7 @@ class _Evaluation:
             except CapReachedError:
                 self.left += 1
                 return
-            except (RunError, ConfigurationError, ModelError, SandboxError) as error:
+            except (RunError, ConfigurationError, ModelError, SandboxError, OSError) as error:
                 self.failed.append(f"{arm.name}, {item.id}: {error}")
                 return
             if not ran.over:
@@ -221,7 +226,11 @@ class _Evaluation:
                 self.failed.append(f"{arm.name}, {item.id}: its run is {ran.status or 'cut off'}: {ran.reason}")
                 return
             row = self._row(arm, item, sample, ran, mark, budget, panel)
-            self._results.add(row)
+            try:
+                self._results.add(row)
+            except RunError as error:  # its run is kept, so the next call takes the result from there
+                self.failed.append(f"{arm.name}, {item.id}: {error}")
+                return
             self._tell(row)
 
     async def _run(self, arm: Arm, item: Item, place: Path, share: Share, budget: int | None) -> Ran:
@@ -239,6 +248,7 @@ class _Evaluation:
                 models,
                 self._environ,
                 self._sandbox,
+                self._look_at_disk,
             )
         except BaseException:
             after = earlier(place)
@@ -246,6 +256,12 @@ class _Evaluation:
             raise
         share.spent = max(0.0, ran.cost - spent)
         return ran
+
+    def _look_at_disk(self, reason: str | None) -> None:
+        """All runs have one disk, so what one of them says is told once."""
+        if reason != self._trouble:
+            self._trouble = reason
+            self._waits_for_disk(reason)
 
     async def _marked(self, item: Item, ran: Ran, place: Path) -> tuple[Mark, float]:
         """The mark of what was delivered, and what a panel that was asked about it cost."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -105,11 +105,13 @@ async def live_through(
     models: Adapters,
     environ: Mapping[str, str],
     sandbox: Probe,
+    waits: Callable[[str | None], None] = lambda reason: None,
 ) -> Ran:
     """Run an item to its end, from where it was.
 
     Args:
         place: the item's own folder, in which its run is.
+        waits: told when the run waits for its disk, and why, and None when it goes on.
 
     Raises:
         ConfigurationError: it cannot be begun as it is set.
@@ -125,6 +127,9 @@ async def live_through(
             goal, scenario=scenario, settings=settings, runs=place, models=models, environ=environ, sandbox=sandbox
         )
     async with opened as live:
+        live.watch_disk(waits)
+        if live.waits_for_disk is not None:
+            waits(live.waits_for_disk)
         await live.result()
         folder = live.folder
     return read_run(folder)

@@ -15,6 +15,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal, get_args
 
+from megaagent.evaluation.results import add_line
 from megaagent.events import Struct, Usage
 from megaagent.models.contract import ChatMessage
 
@@ -53,6 +54,7 @@ async def judged(goal: str, files: Mapping[str, str], patterns: tuple[str, ...],
 
     Raises:
         ModelError: a judge cannot be asked; what was answered is kept.
+        RunError: an answer cannot be kept.
     """
     names = sorted(name for name in files if any(fnmatch(name, pattern) for pattern in patterns))
     known = dict(_known(kept))
@@ -62,8 +64,7 @@ async def judged(goal: str, files: Mapping[str, str], patterns: tuple[str, ...],
             words, usage, cost = await ask(_question(goal, name, files[name], number), OUTPUT)
             known[name, number] = words, usage.prompt + usage.completion, cost
             line = {"document": name, "judge": number, "words": words, "tokens": known[name, number][1], "cost": cost}
-            with kept.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            add_line(kept, json.dumps(line).encode())
 
     tasks = [asyncio.ensure_future(one(name, number)) for name in names for number in range(1, JUDGES + 1)]
     try:

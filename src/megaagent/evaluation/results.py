@@ -6,13 +6,13 @@ import fcntl
 import json
 import os
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from megaagent.errors import ConfigurationError
+from megaagent.errors import ConfigurationError, RunError
 from megaagent.events import Struct
 
 FILE = "results.jsonl"
@@ -87,16 +87,40 @@ class Results:
         self.known = {row.key: row for row in rows}
 
     def add(self, row: Row) -> None:
-        """Keep a line; it is on the disk when this returns."""
-        line = msgspec.json.encode(row) + b"\n"
-        descriptor = os.open(self.folder / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        """Keep a line; it is on the disk when this returns.
+
+        Raises:
+            RunError: the disk does not take it; the next line stands where it would have stood.
+        """
+        add_line(self.folder / FILE, msgspec.json.encode(row))
         self.rows.append(row)
         self.known[row.key] = row
+
+
+def add_line(path: Path, line: bytes) -> None:
+    """Put a line at the end of a file: all of it, synced, or nothing; what a crash has cut stays a line of its own.
+
+    Raises:
+        RunError: the disk does not take it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            before = os.fstat(descriptor).st_size
+            cut = before and os.pread(descriptor, 1, before - 1) != b"\n"
+            try:
+                left = b"\n" + line + b"\n" if cut else line + b"\n"
+                while left:
+                    left = left[os.write(descriptor, left) :]
+                os.fsync(descriptor)
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(descriptor, before)
+                raise
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}") from error
 
 
 @contextmanager
@@ -138,8 +162,11 @@ def read_results(folder: Path) -> tuple[Plan, list[Row]]:
 def _same_plan(path: Path, plan: Plan) -> None:
     if not path.exists():
         making = path.with_suffix(".making")
-        making.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))
-        making.replace(path)
+        try:
+            making.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))
+            making.replace(path)
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror}") from error
         return
     try:
         there = msgspec.json.decode(path.read_bytes(), type=Plan)

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from math import fsum
 
+from msgspec.structs import replace
+
 from megaagent.evaluation.contract import Benchmark, Item, Mark, Prediction
 from megaagent.evaluation.programs import Judge, judging
 from megaagent.evaluation.statistics import interval, pass_at_k
-from megaagent.events import Struct
+from megaagent.events import Struct, storable
 
 SHOWN_K = (1, 10, 100)
 
@@ -84,9 +86,10 @@ async def score_all(
 async def score_one(benchmark: Benchmark, item: Item, prediction: Prediction, judge: Judge | None) -> Mark:
     """Score one prediction; one that breaks the scorer is wrong and breaks nothing else."""
     try:
-        return await benchmark.score(item, prediction, judge)
+        mark = await benchmark.score(item, prediction, judge)
+        return replace(mark, why=storable(mark.why))  # it may quote the prediction
     except (ValueError, RecursionError, OverflowError, ArithmeticError, LookupError, TypeError) as error:
-        return Mark(False, f"it cannot be scored: {type(error).__name__}: {str(error)[:200]}")
+        return Mark(False, f"it cannot be scored: {type(error).__name__}: {storable(str(error))[:200]}")
 
 
 def summed(items: Sequence[Item], marked: Iterable[Marked]) -> Summary:
