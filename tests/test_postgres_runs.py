@@ -199,3 +199,28 @@ async def test_a_line_that_is_cut_at_the_very_end_leaves_the_end_the_last_fact(
         assert replay(RunFolder(result.folder)).problems == ()
     finally:
         proxy.close()
+
+
+def test_a_database_that_comes_back_empty_ends_the_run_with_one_error(tmp_path: Path, postgres: PostgresServer):
+    other = "vanishing"
+    address = postgres.address.rpartition("/")[0] + f"/{other}"
+    words = ["run", "--scenario", "gobang", "--speed", "1", "--json", "--journal", address, "--runs", str(tmp_path)]
+    with closing(postgres.connect("postgres")) as connection:
+        connection.execute(f"CREATE DATABASE {other}".encode())
+        command = [sys.executable, "-c", "from megaagent.cli import main; main()", *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                while (line := process.stdout.readline()) and "ModelAnswered" not in line:
+                    pass
+                assert line, "the run ended too early"
+                connection.execute(f"DROP DATABASE {other} WITH (FORCE)".encode())
+                connection.execute(f"CREATE DATABASE {other}".encode())
+                _, told = process.communicate(timeout=60)
+            finally:
+                process.kill()
+        connection.execute(f"DROP DATABASE {other} WITH (FORCE)".encode())
+    assert process.returncode == 8
+    assert [line for line in told.splitlines() if line.startswith("megaagent: error: ")] == [told.splitlines()[-1]]
+    assert "its tables are damaged" in told.splitlines()[-1]
+    assert "Traceback" not in told and "never retrieved" not in told and "ignored" not in told, told

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from megaagent import events as ev
 from megaagent.control import Control
 from megaagent.disk import Disk, pause_that_was
+from megaagent.errors import RunError
 from megaagent.events import BOSS, AgentId, Record, Struct
 from megaagent.folder import RunFolder
 from megaagent.journal import JournalWriter
@@ -97,7 +99,7 @@ class Run:
         self._organization = organization
         self._disk = disk
         self._trouble: str | None = None
-        self._recording: set[asyncio.Task[bool]] = set()
+        self._recording: set[asyncio.Task[None]] = set()
         disk.watch(self._take_note)
         self._living = asyncio.create_task(organization.live(), name=f"run {folder.id}")
 
@@ -118,9 +120,13 @@ class Run:
         """Record a wait for the disk as soon as it is over."""
         was, self._trouble = self._trouble, reason
         if reason is None and was is not None and not self._living.done():
-            task = asyncio.ensure_future(self._organization.append(pause_that_was(self.state, was)))
+            task = asyncio.create_task(self._record_pause(was), name="pause")
             self._recording.add(task)
             task.add_done_callback(self._recording.discard)
+
+    async def _record_pause(self, reason: str) -> None:
+        with suppress(RunError):  # a journal that takes no more ends the run, which says why
+            await self._organization.append(pause_that_was(self.state, reason))
 
     async def __aiter__(self) -> AsyncIterator[Record]:
         """Every fact from the first, as it is recorded, until the run has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -97,6 +98,8 @@ class Server:
         self._writes = writes
         self._connection: Connection | None = None
         self._closed = False
+        # What the library ignores while a lost connection is given up would be printed between the lines of the run.
+        logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
     def connection(self) -> Connection:
         """The connection, open as far as is known."""
