@@ -539,6 +539,12 @@ def test_an_address_that_is_none_or_has_a_password(tmp_path: Path, address: str,
     assert not list(tmp_path.iterdir())
 
 
+def test_a_name_that_no_journal_can_have(tmp_path: Path):
+    path = settle(tmp_path, "postgres://me@h/db", "a\0b")
+    with pytest.raises(RunError, match=r"journal\.toml does not say where the journal is: 'a\\x00b'"):
+        open_reader(path)
+
+
 def test_a_password_that_somebody_wrote_into_the_file_is_not_told(tmp_path: Path):
     path = settle(tmp_path, "postgres://me@h/db", "a")
     path.write_text(path.read_text().replace("me@", "me:secret-77@"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from megaagent.clock import WallClock
 from megaagent.errors import ConfigurationError, SandboxError
 from megaagent.placement import order_for
 from megaagent.runtimes.ray import RayRuntime
-from megaagent.runtimes.ray_cluster import address_of, require_here
+from megaagent.runtimes.ray_cluster import address_of, require_here, require_token
 from megaagent.runtimes.ray_wire import Asked, Order, Versions
 from megaagent.settings import Settings, changed
 from megaagent.workspace import Workspace
@@ -120,6 +121,38 @@ async def test_without_the_token_of_the_cluster(cluster: Nodes):
     text = await refusal(cluster, {"RAY_AUTH_TOKEN": TOKEN.replace("token", "wrong")})
     assert "RAY_AUTH_TOKEN" in text
     assert TOKEN not in text
+
+
+def test_a_token_that_is_to_be_shown_and_is_not_there(tmp_path: Path):
+    kept = tmp_path / ".ray" / "auth_token"
+    token = {"RAY_AUTH_MODE": "token"}
+    with pytest.raises(ConfigurationError, match=r"no token in .*auth_token \(No such file or directory\): copy the"):
+        require_token(token, tmp_path)
+    kept.parent.mkdir()
+    kept.write_text("\n")
+    with pytest.raises(ConfigurationError, match=r"no token in .*auth_token \(it is empty\)"):
+        require_token(token, tmp_path)
+    with pytest.raises(ConfigurationError, match="no token in /absent"):
+        require_token({**token, "RAY_AUTH_TOKEN_PATH": "/absent"}, tmp_path)
+    require_token({}, tmp_path)
+    require_token({**token, "RAY_AUTH_TOKEN": TOKEN}, tmp_path)
+    kept.write_text(TOKEN)
+    require_token(token, tmp_path)
+
+
+def test_the_command_line_says_that_there_is_no_token(tmp_path: Path):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", "from megaagent.cli import main; main()", "cluster", "--ray-address", "127.0.0.1:1"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**environ, "HOME": str(tmp_path), "RAY_AUTH_MODE": "token"},
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("megaagent: error: RAY_AUTH_MODE is token, and there is no token in")
+    assert done.stderr.count("\n") == 1
 
 
 async def test_another_version_of_ray_or_python(cluster: Nodes):

@@ -91,6 +91,8 @@ def home_of(path: Path) -> Home | None:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise RunError(f"{path} does not say where the journal is ({error}): it needs address and journal") from error
     check_address(home.address)
+    if "\0" in home.journal:
+        raise RunError(f"{path} does not say where the journal is: {home.journal!r} can be no journal's name")
     return home
 
 

@@ -89,6 +89,8 @@ def connect(address: str) -> Any:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if address == "local" or (Path.home() / ".ray" / "auth_token").exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if address != "local" or "RAY_AUTH_TOKEN_PATH" in os.environ:  # otherwise one is made
+        require_token(os.environ, Path.home())
     try:
         ray: Any = import_module("ray")
     except ImportError as error:
@@ -116,6 +118,26 @@ def connect(address: str) -> Any:
     except Exception as error:
         raise ConfigurationError(explained(address, error)) from error
     return ray
+
+
+def require_token(environ: Mapping[str, str], home: Path) -> None:
+    """Ray itself would end this process with a dump of its stack.
+
+    Raises:
+        ConfigurationError: a token is to be shown, and there is none.
+    """
+    if environ.get("RAY_AUTH_MODE", "").lower() != "token" or environ.get("RAY_AUTH_TOKEN"):
+        return
+    path = Path(environ.get("RAY_AUTH_TOKEN_PATH") or home / ".ray" / "auth_token")
+    try:
+        reason = "" if path.read_bytes().strip() else "it is empty"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise ConfigurationError(
+            f"RAY_AUTH_MODE is token, and there is no token in {path} ({reason}): copy the cluster's token there, or "
+            "name its file in RAY_AUTH_TOKEN_PATH"
+        )
 
 
 def _make_token() -> None:
