@@ -33,6 +33,9 @@ NAMES = [
     "large",
     "announce",
     "child",
+    "half",
+    "parts",
+    "refuse",
 ]
 
 
@@ -69,6 +72,8 @@ def answer(name: str, text: str) -> Any:
                 sys.stdout.write("x" * (1 << 20))
         case "large":
             return "x" * int(text)
+        case "half":
+            return "half a character: \ud83d"
         case "child":
             return f"{os.getpid()} {subprocess.Popen(['sleep', '1000']).pid}"
         case "announce":
@@ -93,6 +98,11 @@ for line in sys.stdin if HOW not in ("dies", "silent") else ():
             name, given = asked["params"]["name"], asked["params"]["arguments"]
             text = answer(name, given["text"])
             result = {"content": 7} if name == "lie" else {"content": [{"type": "text", "text": text}]}
+            if name == "parts":
+                result["content"] *= 20_001
+            if name == "refuse":
+                send(id=asked["id"], error={"code": -32000, "message": f"no room for {text}"})
+                continue
         case _:
             if "id" in asked:
                 send(id=asked["id"], error={"code": -32601, "message": "Method not found"})

@@ -146,6 +146,10 @@ class Link:
         self._owner.cancel()
         await asyncio.gather(self._owner, return_exceptions=True)
 
+    def lost(self, error: MCPError) -> bool:
+        """Whether the error tells that the connection is no more; servers use its number for errors of their own."""
+        return error.code == types.CONNECTION_CLOSED and (self.ended or error.message == "Connection closed")
+
     def last_words(self) -> str:
         """What is known of why it ended, to stand behind other words."""
         if self._pipe is None:
@@ -165,7 +169,7 @@ class Link:
             return f"its login failed: {self._hide(str(login))}"[:2_000]
         if (refused := self._door.told()) is not None:
             return refused
-        if isinstance(error, MCPError) and error.code == types.CONNECTION_CLOSED:
+        if isinstance(error, MCPError) and self.lost(error):
             return "it ended"
         if isinstance(error, FileNotFoundError):
             cwd = self._config.cwd

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import mcp_types as types
 import msgspec
 from mcp import MCPError
 from pydantic import ValidationError
@@ -111,7 +110,7 @@ class Server:
         except ValidationError as error:
             raise ToolError(f"{title} broke the protocol: its answer is not valid; {UNKNOWN}.") from error
         except MCPError as error:
-            if error.code != types.CONNECTION_CLOSED:
+            if not link.lost(error):
                 raise ToolError(f"{title} refused the call: {self._hide(error.message)[:2_000]}") from error
             await self._down(link)
             raise ToolError(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import mcp_types
@@ -20,9 +21,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 
+from megaagent.models.answers import clean_all
 from megaagent.tools.mcp.config import ServerConfig
 
 LONGEST: Final = 16 << 20  # bytes of one message
+MOST_PARTS: Final = 20_000  # objects in one answer, each of which the SDK holds against its schema
 BURST: Final = 200  # messages, or lines that are none, that are read without a pause
 PAUSE: Final = 0.1  # seconds, so that no more than 2,000 are read in a second
 KEPT_LINES: Final = 30  # of what it says on standard error
@@ -107,9 +110,8 @@ class Pipe:
             if not line:
                 return
             count += 1
-            try:
-                message = mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False)
-            except ValueError:
+            message = message_of(line)
+            if message is None:
                 strange += 1  # many print what is no message; nobody waits for it
                 if strange > 50 * BURST:
                     self.broken = f"it wrote {strange:,} lines that are no messages"
@@ -147,6 +149,44 @@ class Pipe:
             await asyncio.sleep(PAUSE / 10)
         if rest.strip():
             self.said.append(rest.strip()[:500])
+
+
+def message_of(line: bytes) -> mcp_types.JSONRPCMessage | None:
+    """The message in a line; None when there is none in it."""
+    try:
+        return _bounded(mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False), line)
+    except ValueError:
+        if not line.lstrip().startswith(b"{"):
+            return None
+    # Who cuts a text in the middle of a character writes "\\ud83d", which the fast reader refuses: without a second
+    # attempt nothing would be heard of that call.
+    try:
+        document = clean_all(json.loads(line.decode("utf-8", "replace")))
+        return _bounded(mcp_types.jsonrpc_message_adapter.validate_python(document, by_name=False), line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _bounded(message: mcp_types.JSONRPCMessage, line: bytes) -> mcp_types.JSONRPCMessage:
+    """The message, or an error in the place of an answer whose parts would keep the engine busy for seconds."""
+    if not isinstance(message, mcp_types.JSONRPCResponse) or line.count(b"{") <= MOST_PARTS:
+        return message
+    if _objects_in(message.result) <= MOST_PARTS:  # the others stand in texts
+        return message
+    told = mcp_types.ErrorData(code=mcp_types.INTERNAL_ERROR, message=f"its answer has more than {MOST_PARTS:,} parts")
+    return mcp_types.JSONRPCError(jsonrpc="2.0", id=message.id, error=told)
+
+
+def _objects_in(document: Any) -> int:
+    count, left = 0, [document]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            count += 1
+            left += cast("dict[str, Any]", value).values()
+        elif isinstance(value, list):
+            left += cast("list[Any]", value)
+    return count
 
 
 async def _stopped(process: asyncio.subprocess.Process) -> None:
