@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import shutil
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from msgspec.structs import replace
 
 from megaagent import events as ev
@@ -162,6 +165,24 @@ async def test_a_server_over_http_that_goes_and_comes_back(kind: str):
     finally:
         process.kill()
         await process.wait()
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+async def test_an_answer_that_unpacks_itself_is_refused(kind: str):
+    asked: list[str] = []
+
+    async def packed(request: web.Request) -> web.Response:
+        asked.append(request.headers["Accept-Encoding"])
+        body = gzip.compress(b"data: " + b"x" * (20 << 20), 1)
+        return web.Response(body=body, headers={"Content-Encoding": "gzip", "Content-Type": kind})
+
+    app = web.Application()
+    app.router.add_post("/mcp", packed)
+    async with TestServer(app, host="127.0.0.1") as server:
+        with pytest.raises(ConfigurationError, match="a compressed answer, which was not asked for"):
+            async with begun(ServerConfig("x", url=str(server.make_url("/mcp")), start_seconds=10)):
+                pass
+    assert set(asked) == {"identity"}
 
 
 async def test_a_server_that_wants_a_key():
