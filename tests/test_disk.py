@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pygit2
 import pytest
+from msgspec.structs import replace
+from tests.evaluation.test_evaluate import wish
 from tests.journal.test_sqlite import files_no_longer_than
 from tests.test_fork import SAME, records_of
 from tests.test_launch import models
@@ -20,10 +22,14 @@ from megaagent import RunError, replay, start
 from megaagent import events as ev
 from megaagent.clock import VirtualClock, WallClock
 from megaagent.disk import Disk
+from megaagent.evaluation.arms import chosen_arms
+from megaagent.evaluation.experiment import evaluate
+from megaagent.evaluation.played import played_models
 from megaagent.events import Fact, Record
 from megaagent.folder import RunFolder
 from megaagent.journal import SQLiteJournal, open_reader
 from megaagent.journal.database import PASSING
+from megaagent.models.contract import Model, ModelRequest, ModelResponse
 
 FULL = "the disk of the run's folder is full"
 
@@ -180,3 +186,35 @@ async def test_another_failure_is_not_waited_for():
 
     with pytest.raises(PermissionError):
         await Disk().patiently(fails)
+
+
+class Filling:
+    """A model during whose first call the disk fills up."""
+
+    def __init__(self, disk: Path, inner: Model):
+        self._disk: Path | None = disk
+        self._inner = inner
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        if self._disk is not None:
+            fill(self._disk)
+            self._disk = None
+        return await self._inner.complete(request)
+
+    async def close(self) -> None: ...
+
+
+async def test_an_evaluation_tells_once_that_its_runs_wait_for_the_disk(small_disk: Path, tmp_path: Path):
+    whole = wish(tmp_path, "gsm8k", into=small_disk / "results", arms=chosen_arms(["single"]))
+    asked = replace(whole, items=whole.items[:1], arms=whole.arms[:1])
+    told: list[str | None] = []
+
+    def hear(reason: str | None) -> None:
+        told.append(reason)
+        (small_disk / "filler").unlink(missing_ok=True)
+
+    model = Filling(small_disk, played_models(asked.benchmark, whole.items, asked.settings)["sim:answers"])
+    async with asyncio.timeout(60):
+        outcome = await evaluate(asked, environ={}, waits=hear, models={"sim:answers": model})
+    assert told == [FULL, None]
+    assert len(outcome.rows) == 1 and outcome.rows[0].passed and not outcome.failed
