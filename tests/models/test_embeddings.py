@@ -57,6 +57,8 @@ ODD = {
     "ragged": b'{"data": [{"embedding": [1], "index": 0}, {"embedding": [1, 2], "index": 1}]}',
     "empty": b'{"data": [{"embedding": [], "index": 0}, {"embedding": [], "index": 1}]}',
     "words": b'{"data": [{"embedding": ["a"], "index": 0}, {"embedding": ["b"], "index": 1}]}',
+    "doubled": b'{"data": [{"embedding": [1], "index": 1}, {"embedding": [2], "index": 1}]}',
+    "beyond": b'{"data": [{"embedding": [1], "index": 0}, {"embedding": [2], "index": 7}]}',
     "deep": b'{"data": [], "usage": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "wide": b'{"data": [{"embedding": [' + b",".join([b"1"] * 70_000) + b"]}]}",
 }

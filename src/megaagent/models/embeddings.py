@@ -73,6 +73,9 @@ class HTTPEmbedder:
         sizes = {len(vector.embedding) for vector in found}
         if len(found) != count or len(sizes) != 1 or not min(sizes):
             raise _no_use(f"{len(found)} vectors of {sorted(sizes)[:5]} dimensions came for {count} texts")
+        places = [vector.index for vector in found]
+        if any(places) and places != list(range(count)):
+            raise _no_use(f"vectors came for the texts {places[:5]} of {count}: nobody knows which is whose")
         if max(sizes) > MOST_DIMENSIONS:
             raise _no_use(f"vectors of {max(sizes):,} dimensions came, more than {MOST_DIMENSIONS:,}")
         return [packed(vector.embedding) for vector in found]
