@@ -282,9 +282,11 @@ def staff(me: Part, it: Department, section: str, testers: int, nation: Nation) 
     joint: list[str] = []
     if section == "budget":
         yield read_file(FRAMEWORK)
-        while not me.last.ok:  # the leader is still writing it
-            yield wait([it.name], f"{FRAMEWORK} is not there yet", minutes=0.05)
+        minutes = 0.05
+        while not me.last.ok:  # the leader is still writing it; who looks all the time is stopped for repeating itself
+            yield wait([it.name], f"{FRAMEWORK} is not there yet", minutes=minutes)
             yield read_file(FRAMEWORK)
+            minutes *= 4
         joint = [line for lines in measures_in(me.last.text).values() for line in lines if _shares(line, it.name)]
         joint = [texts.year_off(line) for line in joint] if it.name in texts.ONE_YEAR_OFF else joint
     elif section == "office":
