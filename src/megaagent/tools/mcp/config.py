@@ -28,7 +28,7 @@ class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a program without a person proves who it is: OAuth 2 with client credentials.
 
     Attributes:
-        issuer: the authorization server that the credentials are of; they are sent nowhere else.
+        issuer: the authorization server of the credentials; they go only where its metadata says that it gives tokens.
         method: how they are sent.
     """
 
