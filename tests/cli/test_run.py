@@ -16,7 +16,7 @@ import pytest
 from tests.cli.theatre import EVIL, PATIENCE, PROGRAM, Ended, Opening, Silent, environment, piped, plain
 
 from megaagent.cli.drive import drive
-from megaagent.cli.exits import ENDINGS, INTERRUPTED, READER_GONE
+from megaagent.cli.exits import CONFIGURATION, ENDINGS, INTERRUPTED, READER_GONE
 from megaagent.cli.views import Look
 from megaagent.folder import RunFolder, find_run
 from megaagent.models.script import Part, Playing, Script, ask_user
@@ -277,3 +277,23 @@ async def test_a_quiet_run_says_what_it_waits_for_when_somebody_is_there(tmp_pat
 async def test_a_wrong_model_is_blamed_where_it_is_named(tmp_path: Path, options: tuple[str, ...], named: str):
     ended = await piped(tmp_path, "run", GOAL, *options, "--price", "1:2")
     assert ended.code == 2 and named in ended.err, ended.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+async def test_output_for_which_there_is_no_room_is_told_in_one_line(finished: Path):
+    with Path("/dev/full").open("wb") as full:
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM,
+            "ps",
+            "--json",
+            cwd=finished,
+            env=environment(finished),
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, err = await process.communicate()
+    assert process.returncode == CONFIGURATION
+    assert err.decode() == (
+        "megaagent: error: what this command prints cannot be written: No space left on device; "
+        "make room, or write elsewhere\n"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -19,6 +20,7 @@ from megaagent.cli.related import see_also
 from megaagent.cli.words import clean_block, complain
 from megaagent.errors import MegaAgentError
 
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 COMMANDS: Final = {
     "run": "Give an organization of agents a goal, and watch it.",
     "resume": "Go on with a run that was stopped, cut off, or exhausted.",
@@ -85,16 +87,24 @@ def _guarded(arguments: Sequence[str]) -> int:
         complain(str(error))
         return code_of(error)
     except BrokenPipeError:
-        # What reads our output has gone (`| head`). Nothing may be flushed to it when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # what reads our output has gone (`| head`)
         return READER_GONE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
+            _write_no_more()
+            complain(f"what this command prints cannot be written: {error.strerror}; make room, or write elsewhere")
+            return CONFIGURATION
         print(clean_block(traceback.format_exc()), file=sys.stderr)  # it may quote what an agent or a provider said
         complain("this is a fault in MegaAgent itself; please report it with the lines above")
         return BUG
     return code
+
+
+def _write_no_more() -> None:
+    """Nothing may be flushed to the output when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _call(arguments: Sequence[str]) -> int:
