@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -280,20 +281,14 @@ async def test_a_wrong_model_is_blamed_where_it_is_named(tmp_path: Path, options
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-async def test_output_for_which_there_is_no_room_is_told_in_one_line(finished: Path):
+def test_output_for_which_there_is_no_room_is_told_in_one_line(finished: Path):
     with Path("/dev/full").open("wb") as full:
-        process = await asyncio.create_subprocess_exec(
-            *PROGRAM,
-            "ps",
-            "--json",
-            cwd=finished,
-            env=environment(finished),
-            stdout=full,
-            stderr=asyncio.subprocess.PIPE,
+        command = [*PROGRAM, "ps", "--json"]
+        ended = subprocess.run(
+            command, cwd=finished, env=environment(finished), stdout=full, stderr=subprocess.PIPE, check=False
         )
-        _, err = await process.communicate()
-    assert process.returncode == CONFIGURATION
-    assert err.decode() == (
+    assert ended.returncode == CONFIGURATION
+    assert ended.stderr.decode() == (
         "megaagent: error: what this command prints cannot be written: No space left on device; "
         "make room, or write elsewhere\n"
     )
