@@ -124,7 +124,7 @@ def _restarted(outcome: Outcome, places: Places, proxy: Proxy, server: PostgresS
 def _cut(outcome: Outcome, places: Places, proxy: Proxy, server: PostgresServer, chance: random.Random) -> None:
     with _engine(places) as engine:
         _wait_for_journal(engine, places)
-        proxy.cut_often(chance.randrange(1 << 30), chance.choice((0.02, 0.1, 0.2)))
+        proxy.cut_often(chance.randrange(1 << 30), chance.choice((0.05, 0.1, 0.2)))
         _expect(outcome, places, engine.wait(PATIENCE), COMPLETED)
     proxy.spare()
     outcome.reached = proxy.cuts

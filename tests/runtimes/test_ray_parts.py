@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,7 @@ from megaagent.runtimes import ray_places
 from megaagent.runtimes.ray_frames import Frames
 from megaagent.runtimes.ray_places import Known, Store
 from megaagent.runtimes.ray_wire import Failure, failure_of, raised
-from megaagent.runtimes.scratch import PREFIX, scratch, sweep
+from megaagent.runtimes.scratch import PREFIX, clear, scratch, sweep
 from megaagent.workspace import Workspace
 
 from .conftest import STAMP
@@ -72,6 +74,27 @@ def test_what_killed_places_left_is_swept_and_nothing_else(tmp_path: Path, monke
     assert living.exists() and not dead.exists() and not (tmp_path / f"{PREFIX}almost").exists()
     assert (tmp_path / f"{PREFIX}unlocked").exists()
     lock.close()
+
+
+def test_who_sweeps_while_another_clears_its_folder_hurts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with ThreadPoolExecutor(1) as other:
+        done = threading.Event()
+
+        def sweeps() -> None:
+            while not done.is_set():
+                sweep()
+
+        sweeping = other.submit(sweeps)
+        try:
+            for _ in range(300):
+                folder, lock = scratch()
+                clear(folder)
+                lock.close()
+        finally:
+            done.set()
+        sweeping.result()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_messages_of_any_size_go_both_ways():

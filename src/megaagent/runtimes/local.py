@@ -13,6 +13,7 @@ from megaagent.clock import Clock
 from megaagent.errors import SandboxError
 from megaagent.events import Revision
 from megaagent.models.contract import Model, ModelRequest, ModelResponse
+from megaagent.runtimes.scratch import clear
 from megaagent.sandboxes.contract import Execution, Harvest, Level, Process, Program, Sandbox
 from megaagent.sandboxes.harvest import discard, harvest, prepare
 from megaagent.workspace import Workspace
@@ -79,7 +80,7 @@ class LocalRuntime:
     async def close(self) -> None:
         for adapter in self._adapters.values():
             await adapter.close()
-        await asyncio.to_thread(discard, self._scratch)
+        await asyncio.to_thread(clear, self._scratch)
 
     def _copy(self, folder: Path, revision: Revision) -> dict[str, str]:
         entries = self._workspace.list("**", revision)
