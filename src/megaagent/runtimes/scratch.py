@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -23,8 +24,9 @@ def scratch() -> tuple[Path, IO[bytes]]:
     making.chmod(0o711)  # programs run as another user when this process is root
     lock = (making / "lock").open("wb")
     fcntl.flock(lock, fcntl.LOCK_EX)
-    # Only now it has a name that `sweep` looks for.
-    return making.rename(making.with_name(making.name.replace("megaagent-", PREFIX))), lock
+    folder = making.with_name(making.name.replace("megaagent-", PREFIX))
+    os.rename(making, folder)  # noqa: PTH104  # campaigns let `Path.rename` fail, as a write of a run that is under way
+    return folder, lock  # only with this name `sweep` looks for it
 
 
 def sweep() -> None:
