@@ -99,7 +99,8 @@ async def test_what_is_said_to_no_run_by_name_is_for_the_latest_that_is_going_on
 ) -> None:
     silent = Silent()
     async with SimServer({"small": silent}) as server:
-        run = await terminal(tmp_path, "run", GOAL, *names(server), "--quiet", "--set", "limits.grace=0.0")
+        goal = "A greeting."  # its run's name stands before the other's also when both begin in one second
+        run = await terminal(tmp_path, "run", goal, *names(server), "--quiet", "--set", "limits.grace=0.0")
         await silent.asked.wait()
         [going_on] = (tmp_path / "megaagent-runs").glob("2*")
         ended = await piped(tmp_path, "run", "--scenario", "gobang", "--speed", "0", "--max-tokens", "40000")
