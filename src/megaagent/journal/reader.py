@@ -6,8 +6,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from megaagent.errors import RunError
 from megaagent.events import AgentId, Event, Record
 from megaagent.journal import verify
@@ -17,11 +15,11 @@ from megaagent.journal.codec import Codec, kind_of
 from megaagent.journal.contract import Verification
 from megaagent.journal.database import to_read, told
 from megaagent.journal.recall import SHARED, passage, searchable, words_of
+from megaagent.journal.rows import LOOK, record_of
 from megaagent.journal.schema import COLUMNS
 from megaagent.journal.sqlite_store import SQLiteStore
 from megaagent.journal.words import late_hits
 
-LOOK = "see megaagent check-journal, then megaagent repair"
 BATCH = 500  # rows; an open cursor would keep the writer from truncating its log
 
 
@@ -62,7 +60,7 @@ class SQLiteReader:
             query = f"SELECT {COLUMNS} FROM record WHERE {' AND '.join(where)} ORDER BY position LIMIT {count}"
             rows = self._all(query, values)
             for row in rows:
-                yield self._record(row, bodies)
+                yield record_of(row, self._codec, self._path, self.blob if bodies else None)
             if len(rows) < count:
                 return
             values[0] = rows[-1][0]
@@ -70,7 +68,7 @@ class SQLiteReader:
 
     def record(self, position: int) -> Record | None:
         rows = self._all(f"SELECT {COLUMNS} FROM record WHERE position = ?", [position])
-        return self._record(rows[0], True) if rows else None
+        return record_of(rows[0], self._codec, self._path, self.blob) if rows else None
 
     def mark(self, position: int) -> str | None:
         rows = self._all("SELECT chain FROM record WHERE position = ?", [position])
@@ -122,22 +120,6 @@ class SQLiteReader:
 
     def close(self) -> None:
         self._connection.close()
-
-    def _record(self, row: tuple[Any, ...], bodies: bool) -> Record:
-        position, epoch, time, agent, step, kind, body = row
-        try:
-            event = self._codec.event(kind, body, self._fetch if bodies else None)
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
-            raise RunError(
-                f"the journal {self._path}: row {position} ({kind}) cannot be read: {error}; {LOOK}"
-            ) from error
-        return Record(position, epoch, time, agent, step, event)
-
-    def _fetch(self, digest: str) -> bytes:
-        data = self.blob(digest)
-        if data is None:
-            raise RunError(f"the journal {self._path}: the content {digest} is missing; {LOOK}")
-        return data
 
     def _all(self, query: str, values: Any = ()) -> list[Any]:
         with told(self._path):

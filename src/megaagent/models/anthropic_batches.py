@@ -49,7 +49,6 @@ class Whole(Protocol):
 class _Batch(Named):
     processing_status: str = ""
     request_counts: Any = None
-    cancel_initiated_at: Any = None
 
 
 class AnthropicBatches:

@@ -54,7 +54,6 @@ class _Batch(Named):
     error_file_id: str | None = None
     errors: Any = None
     request_counts: Any = None
-    metadata: Any = None
 
 
 class OpenAIBatches:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from megaagent.errors import RunError
 from megaagent.events import AgentId, Event, Record
 from megaagent.journal import verify
@@ -18,9 +16,9 @@ from megaagent.journal.postgres.rows import plain, tag
 from megaagent.journal.postgres.server import Connection, Place, Server
 from megaagent.journal.postgres.store import PostgresStore, run_of
 from megaagent.journal.recall import SHARED, passage, searchable, words_of
+from megaagent.journal.rows import LOOK, record_of
 from megaagent.journal.schema import COLUMNS
 
-LOOK: Final = "see megaagent check-journal, then megaagent repair"
 BATCH: Final = 500  # rows
 PATIENCE: Final = 5.0  # seconds that a server is given to come back, when nobody would ask again
 LONGEST_WORD: Final = 500  # characters; longer ones are not indexed
@@ -71,7 +69,7 @@ class PostgresReader:
             )
             rows = self._all(query, values)
             for row in rows:
-                yield self._record(row, bodies)
+                yield record_of(row, self._codec, self._server.place, self.blob if bodies else None)
             if len(rows) < count:
                 return
             values[1] = rows[-1][0]
@@ -80,7 +78,7 @@ class PostgresReader:
     def record(self, position: int) -> Record | None:
         query = f"SELECT {COLUMNS} FROM megaagent.record WHERE run = %s AND position = %s"
         rows = self._all(query, [self._run, position])
-        return self._record(rows[0], True) if rows else None
+        return record_of(rows[0], self._codec, self._server.place, self.blob) if rows else None
 
     def mark(self, position: int) -> str | None:
         query = "SELECT chain FROM megaagent.record WHERE run = %s AND position = %s"
@@ -138,22 +136,6 @@ class PostgresReader:
 
     def close(self) -> None:
         self._server.close()
-
-    def _record(self, row: Sequence[Any], bodies: bool) -> Record:
-        position, epoch, time, agent, step, kind, body = row
-        try:
-            event = self._codec.event(kind, body, self._fetch if bodies else None)
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
-            raise RunError(
-                f"the journal {self._server.place}: row {position} ({kind}) cannot be read: {error}; {LOOK}"
-            ) from error
-        return Record(position, epoch, time, agent, step, event)
-
-    def _fetch(self, digest: str) -> bytes:
-        data = self.blob(digest)
-        if data is None:
-            raise RunError(f"the journal {self._server.place}: the content {digest} is missing; {LOOK}")
-        return data
 
     def _all(self, query: str, values: Sequence[Any]) -> list[Any]:
         if any(isinstance(value, str) and not _storable(value) for value in values):
