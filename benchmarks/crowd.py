@@ -35,6 +35,7 @@ async def crowd(place: Path, agents: int, group: int, url: str, admin: str, **ch
             "budget.cost": 1.0,
             "gate.start": agents + 1,
             "gate.most": max(2000, agents + 1),
+            "model.network.connections": max(2000, agents + 1),
             "limits.agents": agents + 1,
             **changes,
         },

@@ -1,11 +1,13 @@
 """Mail under load: `python -m benchmarks mail [--agents N] [--rate MESSAGES_PER_S]`.
 
-All agents are at work at once; answers come at an even pace whatever the engine does (open loop), each with twenty
-`talk` calls to agents drawn by a seed. In process, with a durable journal (simulated: no model is asked). Afterwards
-everybody reads its mail, and it is counted whether each message was in exactly one request.
+All agents have a call in flight. From then on answers come at an even pace whatever the engine does (open loop), each
+with twenty `talk` calls to agents drawn by a seed; every later answer takes five seconds, as those do. In process, with
+a durable journal (simulated: no model is asked). Afterwards everybody reads its mail, and it is counted whether each
+message was in exactly one request.
 
     messages_per_s  accepted, durable and in the mailbox of their receiver, over the time that it took
     p50_ms, p99_ms  from the model's answer until the message is in the receiver's mailbox, which its next request holds
+    cpu_us_per_message  of the whole process, all that a step is besides its messages included
     lost, doubled   messages that were in no request, or in more than one
     broadcast_bytes what one message to a group of 1,000 adds to the journal, in bytes, beside the length of its text
 """
@@ -34,7 +36,7 @@ from megaagent.launch import resume
 from megaagent.models.contract import ModelRequest, ModelResponse
 
 TALKS = 20
-SECONDS = 5.0  # of load
+SECONDS = 5.0  # of load; and until a later answer
 GROUP = 1_000
 MODEL = "openai:minimal"
 
@@ -50,23 +52,33 @@ def main(arguments: list[str]) -> int:
 
 
 class Talkers:
-    """Answers at its own pace: once with twenty messages, then by resting (simulated)."""
+    """Answers at its own pace, whatever the engine does: once with twenty messages, then by resting (simulated)."""
 
-    def __init__(self, names: Sequence[str], rate: float):
+    def __init__(self, agents: int, rate: float):
         self._random = random.Random(0)
-        self._names = names
+        self._agents = agents
         self._pause = TALKS / rate
+        self._asked = 0
+        self._begin = asyncio.Event()
         self._next = 0.0
+        self.began = 0.0  # process time at which the load began
+        self.names: Sequence[str] = ()
         self.said: dict[str, float] = {}  # when each speaker's answer was given
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         me = request.messages[1].text.partition("You are ")[2].partition(" ")[0]
         if any(message.role == "assistant" for message in request.messages):
+            await asyncio.sleep(SECONDS)
             return _answer([("wait", {"names": [BOSS], "reason": "all is said", "minutes": 1000})])
         loop = asyncio.get_running_loop()
-        self._next = max(self._next, loop.time()) + self._pause
+        self._asked += 1
+        if self._asked == self._agents:
+            self._next, self.began = loop.time(), time.process_time()
+            self._begin.set()
+        await self._begin.wait()
+        self._next += self._pause
         await asyncio.sleep(self._next - loop.time())
-        chosen = [name for name in self._random.sample(self._names, TALKS + 1) if name != me][:TALKS]
+        chosen = [name for name in self._random.sample(self.names, TALKS + 1) if name != me][:TALKS]
         self.said[me] = time.perf_counter()
         return _answer([("talk", {"to": [name], "message": f"To {name}: " + "a note. " * 12}) for name in chosen])
 
@@ -86,12 +98,12 @@ async def measure(agents: int, rate: float) -> dict[str, object]:
         folder = await crowd(Path(place), agents, 50, "http://127.0.0.1:9", "Lead.", **{"limits.active": agents + 1})
         wanted = agents * TALKS
         waits: list[float] = []
-        first, last, resting = 0.0, 0.0, 0
+        first, last, resting, used = 0.0, 0.0, 0, 0.0
         heard = Counter[str]()
         sent, all_sent, all_rest = 0, asyncio.Event(), asyncio.Event()
 
         def watch(records: Sequence[Record]) -> None:
-            nonlocal first, last, sent, resting
+            nonlocal first, last, sent, resting, used
             now = time.perf_counter()
             for record in records:
                 match record.event:
@@ -100,6 +112,7 @@ async def measure(agents: int, rate: float) -> dict[str, object]:
                         waits.append(1000 * (now - said))
                         first, last, sent = first or said, now, sent + 1
                         if sent == wanted:
+                            used = time.process_time() - talkers.began
                             all_sent.set()
                     case ev.CallIntended(mail=mail):
                         heard.update(mail)
@@ -110,9 +123,9 @@ async def measure(agents: int, rate: float) -> dict[str, object]:
                     case _:
                         pass
 
-        talkers = Talkers([], rate)
+        talkers = Talkers(agents, rate)
         async with resume(folder, models={MODEL: talkers}, environ={"OPENAI_API_KEY": "simulated"}) as live:
-            talkers._names = [ev.name_of(id) for id in live.state.members if id != BOSS]  # pyright: ignore
+            talkers.names = [ev.name_of(id) for id in live.state.members if id != BOSS]
             live.watch(watch)
             async with Lag() as lag:
                 await all_sent.wait()
@@ -129,6 +142,7 @@ async def measure(agents: int, rate: float) -> dict[str, object]:
         "messages_per_s": round(sent / (last - first)),
         "p50_ms": round(waits[len(waits) // 2], 1),
         "p99_ms": round(waits[int(0.99 * len(waits))], 1),
+        "cpu_us_per_message": round(1e6 * used / sent),
         "lost": per_message.count(0),
         "doubled": sum(count > 1 for count in per_message),
         "lag_ms_p99": lag.p99_ms(),

@@ -68,7 +68,8 @@ class Crowd:
         calls: list[tuple[str, dict[str, object]]] = []
         if level < self._depth and not begun:
             calls = self._recruits(role, level)
-        if calls or level < self._depth:
+        leads = bool(calls) or any(call.name == "add_agent" for message in request.messages for call in message.calls)
+        if leads:
             calls.append(("wait", {"names": ["group"], "reason": "their sections", "minutes": 1000}))
         else:
             calls.append(("terminate", {"report": "The section is complete."}))
@@ -151,7 +152,8 @@ async def measure(agents: int) -> dict[str, object]:
                     while agent not in begun:  # noqa: ASYNC110  (seen as soon as it can be)
                         await asyncio.sleep(0)
                     waits.append(1000 * (begun[agent] - sent))
-                    await quiet(live.state)
+                    while live.state.members[agent].acting:  # noqa: ASYNC110  (looked at from outside)
+                        await asyncio.sleep(0.01)
             await live.control.stop("measured")
             journal = live.folder.journal.stat().st_size
     return {
