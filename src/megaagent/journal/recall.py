@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from megaagent import events as ev
 from megaagent.events import AnyEvent
@@ -12,15 +14,19 @@ SHARED = ("MessageSent", "NoteShared", "WorkReported")  # kinds that every agent
 SEARCHED = (*SHARED, "ModelAnswered")  # kinds with a text that recall searches
 
 
+# A table, since this is asked of every fact that is recorded.
+_TEXTS: Final[Mapping[type[ev.Event], Callable[[Any], str]]] = {
+    ev.MessageSent: lambda e: e.message.text,
+    ev.WorkReported: lambda e: e.report,
+    ev.NoteShared: lambda e: e.text,
+    ev.ModelAnswered: lambda e: e.text,
+}
+
+
 def searchable(event: AnyEvent) -> str:
     """The text of an event that recall searches, or nothing."""
-    match event:
-        case ev.MessageSent(message=message):
-            return message.text
-        case ev.WorkReported(report=text) | ev.NoteShared(text=text) | ev.ModelAnswered(text=text):
-            return text
-        case _:
-            return ""
+    text = _TEXTS.get(type(event))
+    return "" if text is None else text(event)
 
 
 def words_of(query: str) -> list[str]:

@@ -19,10 +19,13 @@ from megaagent.journal.contract import DiskError, JournalReader, Listener
 from megaagent.journal.drafts import Draft, Outcome, Snapshot
 from megaagent.journal.listeners import Listeners
 from megaagent.journal.lock import WriterLock
+from megaagent.journal.room import Room
 
 BATCH = 256  # facts in one commit; an append is never split
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0  # seconds until a disk that took nothing is tried again
 WAITING = 1024  # appends that may wait for the disk; further appenders wait for room
+TOLD, FEWEST = 64, 4  # appends that are told in one round of the event loop, to begin with and at least
+SHORT, LONG = 0.004, 0.01  # seconds of such a round: shorter ones may grow, longer ones must shrink
 
 Item = tuple[Draft, asyncio.Future[list[Record]]]
 
@@ -92,9 +95,13 @@ class JournalWriter:
         self._readers: WeakSet[JournalReader] = WeakSet()
         self._closing: asyncio.Future[None] | None = None
         self._failure: Exception | None = None  # of a listener; after it nothing more is taken
-        self._room = asyncio.Semaphore(WAITING)
+        self._room = Room(WAITING)
         self._waiting: deque[Item] = deque()
+        self._sending = False  # what waits is about to be sent
         self._job: asyncio.Future[list[Outcome]] | None = None  # the batch that is being committed
+        self._told: deque[tuple[Item, Outcome]] = deque()  # settled, and its listeners and appender do not know it yet
+        self._telling: asyncio.Handle | None = None
+        self._share = TOLD
         self._on_trouble: Callable[[str | None], None] | None = None
         self._hide: Callable[[Fact], Fact] | None = None
         self._trouble: str | None = None
@@ -172,10 +179,12 @@ class JournalWriter:
             self._send()
             self._finish()
             return
-        while self._waiting or self._job is not None:
+        while self._waiting or self._job is not None or self._told:
             self._send()
             if self._job is not None:
                 await asyncio.wait([self._job])
+            else:
+                await asyncio.sleep(0)
         await asyncio.get_running_loop().run_in_executor(self._executor, self._finish)
         self._executor.shutdown(wait=False)
 
@@ -187,7 +196,9 @@ class JournalWriter:
         snapshot: Snapshot | None = None,
     ) -> list[Record]:
         """Have something written, and wait until it is durable and told."""
-        async with self._room:
+        if not self._room.enter_now():
+            await self._room.enter()
+        try:
             if self._closing is not None:
                 raise RunError(f"the journal {self._path} is closed")
             if self._failure is not None:
@@ -199,12 +210,17 @@ class JournalWriter:
                 self._send()
             else:
                 self._waiting.append((draft, done))
-                # Soon, not now: all that is appended in this round of the loop shares one commit.
-                done.get_loop().call_soon(self._send)
+                if not self._sending and self._job is None:
+                    # Soon, not now: all that is appended in this round of the loop shares one commit.
+                    self._sending = True
+                    done.get_loop().call_soon(self._send)
             return await done
+        finally:
+            self._room.leave()
 
     def _send(self) -> None:
         """Give what waits to the thread, unless it is at work; it comes again when it has done."""
+        self._sending = False
         if self._job is not None or self._retry is not None or not self._waiting:
             return
         batch: list[Item] = []
@@ -253,8 +269,37 @@ class JournalWriter:
             self._on_trouble(trouble)
 
     def _deliver(self, batch: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-        """Tell the listeners, then let the appenders go on."""
-        for (_, done), outcome in zip(batch, outcomes, strict=True):
+        """Tell the listeners, then let the appenders go on; of many some in a round of the event loop."""
+        self._told.extend(zip(batch, outcomes, strict=True))
+        if self._executor is None:
+            self._tell_some(len(self._told))
+        elif self._telling is None:
+            self._go_on_telling()
+
+    def _go_on_telling(self, began: float | None = None, told: int = 0) -> None:
+        """Tell a share of what waits, and the rest in the next rounds.
+
+        What appenders do when they go on takes many times as long as telling them. The share follows from how long the
+        last round took (additive increase, multiplicative decrease), so that whatever that is, a round stays short.
+
+        Args:
+            began, told: when the round before began, and how many were told in it, if it was one of these.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if began is not None and now - began > LONG:
+            self._share = max(FEWEST, told // 2)
+        elif began is not None and now - began < SHORT and told == self._share:
+            self._share += FEWEST
+        self._telling = None
+        if self._told:
+            count = min(self._share, len(self._told))
+            self._tell_some(count)
+            self._telling = loop.call_soon(self._go_on_telling, now, count)  # also when all is told: to see how long
+
+    def _tell_some(self, count: int) -> None:
+        for _ in range(count):
+            (_, done), outcome = self._told.popleft()
             told = self._tell(outcome) if isinstance(outcome, list) else outcome
             if done.done():
                 continue  # its appender was cancelled; what it recorded stays recorded
