@@ -213,7 +213,7 @@ async def enter(
     Args:
         state: what has been folded already; the facts after it are taken in.
     """
-    stack.enter_context(rarely_collecting())
+    journal.listen(stack.enter_context(rarely_collecting()), watcher=True)
     disk = Disk()
     journal.wait_for_disk(partial(disk.tell, "journal"))
     if models.source is not None:
