@@ -25,7 +25,7 @@ from benchmarks.bounds import calls_of, unbeatable
 from benchmarks.organizations import organization
 from benchmarks.policy import chosen
 from megaagent.events import Struct
-from megaagent.models.gate import Gate, Place
+from megaagent.models.gate import Gate, Place, Priority
 from megaagent.models.script import Script
 from megaagent.models.simulated import Latency, SimulatedModel
 from megaagent.readings.critical import critical_path
@@ -130,7 +130,7 @@ def run(played: Script, at_once: int, goal: str, *, priority: bool = True) -> Re
 class InOrder(Gate):
     """A gate without the rule of priority: places are given in the order of asking, with turns among shares."""
 
-    def place(self, *, priority: int = 0, share: str = "", tokens: int = 0) -> Place:
+    def place(self, *, priority: Priority = 0, share: str = "", tokens: int = 0) -> Place:
         return super().place(priority=0, share=share, tokens=tokens)
 
     def prefer(self, place: Place, priority: int) -> None:

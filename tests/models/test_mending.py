@@ -26,6 +26,7 @@ FORMS = {
     "talk before it": "Here it is: " + WHOLE,
     "a Python dictionary": repr(json.loads(WHOLE)),
     "a key twice": '{"path": "b.txt", ' + WHOLE[1:],
+    "a key twice, and colons in texts": '{"path": "a:b::", "content": ":", ' + WHOLE[1:],
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
@@ -37,6 +38,8 @@ class GateSettings(Struct, frozen=True):
     requests: float | None = None
     tokens: float | None = None
 
+
+Priority = int | Callable[[], int]
 
 _NARROWEST: Final = 0.05  # seconds of a limit that are given out at once, at least
 _MEASURED: Final = 20.0  # seconds over which the pace of answers is taken
@@ -86,13 +89,24 @@ class Place:
         patience: seconds of a cool-down that are waited for; whoever waits when a provider asks for longer is told so.
     """
 
-    def __init__(self, gate: Gate, priority: int, share: str, tokens: int):
+    def __init__(self, gate: Gate, priority: Priority, share: str, tokens: int):
         self._gate = gate
+        self._priority = priority
         self.patience: float | None = None
-        self.priority, self.share, self.tokens = priority, share, tokens
+        self.share, self.tokens = share, tokens
         self.round = 0  # which round of calls it belongs to, told when it is entered
         self.held = False
         self.given: asyncio.Future[None] | None = None  # while it is waited for
+
+    @property
+    def priority(self) -> int:
+        if not isinstance(self._priority, int):
+            self._priority = self._priority()
+        return self._priority
+
+    @priority.setter
+    def priority(self, priority: int) -> None:
+        self._priority = priority
 
     async def __aenter__(self) -> Place:
         if not self.held:
@@ -150,11 +164,12 @@ class Gate:
         self._priorities: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def place(self, *, priority: int = 0, share: str = "", tokens: int = 0) -> Place:
+    def place(self, *, priority: Priority = 0, share: str = "", tokens: int = 0) -> Place:
         """A place for one call, to be entered with `async with`.
 
         Args:
-            priority: lower goes first; calls of one priority and share go in the order of asking.
+            priority: lower goes first; calls of one priority and share go in the order of asking. What gives it is
+                only asked when the call has to wait.
             share: whose call it is; shares of one priority take turns.
             tokens: what the call may use, prompt and answer.
         """

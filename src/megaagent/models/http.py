@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from types import TracebackType
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -141,7 +142,7 @@ class HTTPModel:
         del data  # whoever waits for an answer holds it no more
         answer = self._dialect.reading(request, sent, self.secrets)
         try:
-            with self._faults():
+            with _Faults(self._host, self.secrets):
                 response = await self._exchange(request, body, answer)
         except ModelError as error:
             if error.maybe_paid and answer.counted:
@@ -187,7 +188,7 @@ class HTTPModel:
         """
         url = self._target.with_path(self._root + path, keep_query=True).update_query(dict(query or {}))
         headers = {"Accept": "*/*", "Content-Type": kind}
-        with self._faults(), Patience(self._host, deadline, self._settings.stall) as patience:
+        with _Faults(self._host, self.secrets), Patience(self._host, deadline, self._settings.stall) as patience:
             asked = self._open().request(method, url, data=data, headers=headers, allow_redirects=False)
             async with asked as reply:
                 pieces = _Pieces(reply, patience, most or self._settings.answer_bytes, self._host)
@@ -195,19 +196,6 @@ class HTTPModel:
                 if reply.status != 200:
                     raise error_of_answer(reply.status, reply.headers, body, self.secrets)
                 return body
-
-    @contextmanager
-    def _faults(self) -> Generator[None]:
-        """What goes wrong on the network, as the faults that it is."""
-        try:
-            yield
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            fault = "timeout" if isinstance(error, TimeoutError) else "connection"
-            raise ModelError(fault, f"{self._host}: {self._told(error)}".replace(" ssl:default", "")) from None
-        except aiohttp.ClientPayloadError as error:
-            raise _maybe_paid(ModelError("broken", f"{self._host}: the answer was cut: {self._told(error)}")) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise _maybe_paid(ModelError("connection", f"{self._host}: {self._told(error)}")) from None
 
     async def close(self) -> None:
         if self._session is not None:
@@ -251,8 +239,32 @@ class HTTPModel:
                     return True
         return max(map(answer.take, list(stream.finish())), default=False)
 
-    def _told(self, error: BaseException) -> str:
-        return self.secrets.hide(str(error) or type(error).__name__)[:300]
+
+class _Faults:
+    """What goes wrong on the network inside the `with` block, as the faults that it is.
+
+    Raises:
+        ModelError: on leaving the block.
+    """
+
+    __slots__ = ("_host", "_secrets")
+
+    def __init__(self, host: str, secrets: Secrets):
+        self._host = host
+        self._secrets = secrets
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if not isinstance(error, aiohttp.ClientError | OSError):
+            return
+        told = self._secrets.hide(str(error) or type(error).__name__)[:300]
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            fault = "timeout" if isinstance(error, TimeoutError) else "connection"
+            raise ModelError(fault, f"{self._host}: {told}".replace(" ssl:default", "")) from None
+        if isinstance(error, aiohttp.ClientPayloadError):
+            raise _maybe_paid(ModelError("broken", f"{self._host}: the answer was cut: {told}")) from None
+        raise _maybe_paid(ModelError("connection", f"{self._host}: {told}")) from None
 
 
 class _Body(aiohttp.payload.Payload):

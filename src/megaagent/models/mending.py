@@ -119,15 +119,23 @@ def _without_doubles(text: str) -> tuple[str, str]:
             doubles.update(key for key in keys if keys.count(key) > 1)
         return dict(pairs)
 
-    if text.count('"') < 6:  # fewer than two keys
-        return text, ""
     try:
+        if text.count(":") == _keys(msgspec.json.decode(text)):  # a colon for each key that is left
+            return text, ""
         document = json.loads(text, object_pairs_hook=collect)
     except (ValueError, RecursionError):
         return text, ""
     if not doubles:
         return text, ""
     return json.dumps(document, ensure_ascii=False), f"a key was there twice ({', '.join(sorted(doubles))[:80]})"
+
+
+def _keys(value: Any) -> int:
+    """How many keys a document has, with those of what is in it."""
+    if isinstance(value, dict):
+        inside = cast("dict[str, Any]", value)
+        return len(inside) + sum(map(_keys, inside.values()))
+    return sum(map(_keys, cast("list[Any]", value))) if isinstance(value, list) else 0
 
 
 def _string(text: str) -> str | None:

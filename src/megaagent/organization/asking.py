@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from megaagent.agent.prompt import Prompt
 from megaagent.events import AgentId, CallId, Fact, Message, Struct
 from megaagent.models.contract import ToolSpec
+from megaagent.models.gate import Priority
 from megaagent.models.prices import Price
 
 Append = Callable[[Sequence[Fact]], Awaitable[bool]]  # whether all was recorded
@@ -45,7 +46,7 @@ class Question(Struct, frozen=True):
     tail: str = ""
     tools: tuple[ToolSpec, ...] = ()
     mail: tuple[Message, ...] = ()
-    priority: int = 0
+    priority: Priority = 0
     attempt: int = 1
     must_call: str | None = None
 

@@ -160,7 +160,7 @@ class Steps:
             self._contexts.status(member),
             self._toolbox.specs,
             member.inbox,
-            self._priority(member),
+            partial(self._priority, member),
         )
 
     async def _digest_failure(self, agent: AgentId, error: ModelError) -> None:
