@@ -310,8 +310,8 @@ def play(books: Books, random: Random, acts: int, most: int) -> None:
     assert not books.state.flying
 
 
-def _path(agent: AgentId) -> list[AgentId]:
-    return [BOSS] if agent == VERIFIER else lineage(agent)
+def _path(agent: AgentId) -> tuple[AgentId, ...]:
+    return (BOSS,) if agent == VERIFIER else lineage(agent)
 
 
 def _plus(one: Money, other: Money) -> Money:

@@ -8,6 +8,7 @@ outside the row (design §8).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Literal, TypeAlias, Union
 
 import msgspec
@@ -43,13 +44,14 @@ def superior_of(agent: AgentId) -> AgentId | None:
     return agent.rpartition("/")[0] or None
 
 
-def lineage(agent: AgentId) -> list[AgentId]:
-    """The agent and all above it, nearest first: `boss/a/b` -> [boss/a/b, boss/a, boss]."""
+@lru_cache(8192)  # it is asked several times for each fact
+def lineage(agent: AgentId) -> tuple[AgentId, ...]:
+    """The agent and all above it, nearest first: `boss/a/b` -> (boss/a/b, boss/a, boss)."""
     above = [agent]
     while (end := agent.rfind("/")) >= 0:
         agent = agent[:end]
         above.append(agent)
-    return above
+    return tuple(above)
 
 
 def storable(text: str) -> str:

@@ -16,7 +16,6 @@ from tests.test_launch import models
 
 from megaagent import events as ev
 from megaagent import replay, resume
-from megaagent.assembly import run_inline
 from megaagent.clock import WallClock
 from megaagent.events import Record
 from megaagent.folder import RunFolder
@@ -117,7 +116,7 @@ async def test_the_keeper_keeps_one_now_and_then(folder: RunFolder, tmp_path: Pa
     records = records_of(folder.path)
     journal = SQLiteJournal.create(tmp_path / "copy.db", WallClock(), inline=True)
     state = State()
-    keeper = Keeper(state, journal, journal.reader(), run_inline, every=7)
+    keeper = Keeper(state, journal, journal.reader(), every=7)
 
     def take_in(found: Sequence[Record]) -> None:
         for record in found:
@@ -140,3 +139,29 @@ async def test_the_keeper_keeps_one_now_and_then(folder: RunFolder, tmp_path: Pa
         folded_up_to(list(journal.reader().records())[: again.position])
     )
     await journal.close()
+
+
+async def test_a_digest_in_pieces_is_that_of_the_moment_it_was_begun(folder: RunFolder):
+    records = records_of(folder.path)
+    half = len(records) // 2
+    state = folded_up_to(records[:half])
+    then = StateDigest(folded_up_to(records[:half])).value()
+    digest = StateDigest(state)
+    pieces = digest.pieces(1)
+    assert next(pieces) is None
+    for record in records[half:]:
+        state.apply(record)
+    assert list(pieces)[-1] == then
+    assert digest.value() == StateDigest(folded_up_to(records)).value()
+
+
+async def test_who_waits_for_whom_follows_from_the_waits(folder: RunFolder):
+    state = State()
+    named = 0
+    for record in records_of(folder.path):
+        state.apply(record)
+        for target in state.members:
+            waiting = [id for id, m in state.members.items() if m.waiting is not None and target in m.waiting.names]
+            assert sorted(state.waiting_for(target)) == sorted(waiting)
+            named += len(waiting)
+    assert named

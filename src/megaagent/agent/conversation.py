@@ -19,6 +19,10 @@ CORRECTION = (
     "`talk` to tell somebody, `wait` if you cannot go on, `terminate` to hand in."
 )
 ERROR = "Error: "
+# The kinds of facts that a conversation is made of.
+TOLD: frozenset[type[ev.Event]] = frozenset(
+    {ev.CallIntended, ev.ModelAnswered, ev.ToolReturned, ev.AgentCorrected, ev.ContextCompacted}
+)
 
 
 class Conversation:
@@ -27,14 +31,19 @@ class Conversation:
     Args:
         find: gives a message by its id; the mail that the agent has read.
         head: the messages that come before it in every request.
+        common: the measure of those of them that come first and that many conversations share.
     """
 
-    def __init__(self, find: Callable[[MessageId], Message], head: tuple[ChatMessage, ...] = ()):
+    def __init__(
+        self, find: Callable[[MessageId], Message], head: tuple[ChatMessage, ...] = (), common: Measure | None = None
+    ):
         self.messages: list[ChatMessage] = []
         self.characters = 0
         self._find = find
         self._head = head
-        self._measure = Measure().then(head)
+        common = common or Measure()
+        self._measured = common.then(head[common.messages :])
+        self._measure = self._measured.then(())
         self._starts: list[tuple[int, int]] = []  # step, index of its first message
         self._mail: tuple[MessageId, ...] = ()
 
@@ -81,7 +90,7 @@ class Conversation:
         rest = self.messages[kept:]
         self._starts = [(number, index - kept + 1) for number, index in self._starts if number > step]
         self.messages, self.characters = [], 0
-        self._measure = Measure().then(self._head)
+        self._measure = self._measured.then(())
         for message in (ChatMessage("user", f"<summary>\n{escape(summary)}\n</summary>"), *rest):
             self._add(message)
 

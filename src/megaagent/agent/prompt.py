@@ -29,17 +29,19 @@ class Measure:
     """Counts tokens and takes the fingerprint of messages that come one after another."""
 
     def __init__(self) -> None:
+        self.messages = 0
         self.tokens = 0
         self._hash = hashlib.blake2b(digest_size=16)
 
     def add(self, message: ChatMessage) -> None:
+        self.messages += 1
         self.tokens += message_tokens(message)
         self._hash.update(msgspec.json.encode(message))
 
     def then(self, messages: Iterable[ChatMessage]) -> Measure:
         """A measure of all so far and of these after them; this one stays as it is."""
         further = Measure.__new__(Measure)
-        further.tokens, further._hash = self.tokens, self._hash.copy()
+        further.messages, further.tokens, further._hash = self.messages, self.tokens, self._hash.copy()
         for message in messages:
             further.add(message)
         return further

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from megaagent.events import BOSS, VERIFIER, AgentId, Struct, lineage, name_of
 from megaagent.organization.limits import Budget
@@ -121,7 +121,7 @@ class Ledger:
 
     def settled(self, agent: AgentId) -> None:
         """A call of the agent is over: let some go on who wait for room, and all when they could await no other end."""
-        for id in _path(agent):
+        for id in _path(agent) if self._waiting else ():
             if waiting := self._waiting.get(id):
                 for _ in range(min(len(waiting), WOKEN) if self._in_flight(id) else len(waiting)):
                     _wake(waiting.popleft())
@@ -251,7 +251,7 @@ class Ledger:
         cost = most[1] and share * most[1] if own is None or own.cost is None else own.cost
         return tokens, cost
 
-    def _needs(self, path: list[AgentId], tokens: int, cost: float) -> dict[AgentId, tuple[float, float]]:
+    def _needs(self, path: Sequence[AgentId], tokens: int, cost: float) -> dict[AgentId, tuple[float, float]]:
         """What the call takes from each purse: where money was set aside for it, that first."""
         members = self._state.members
         if all((member := members.get(id)) is None or member.purse is None for id in path):
@@ -271,21 +271,24 @@ class Ledger:
         return needs
 
     def _check(self, level: _Level, below: AgentId, *, priced: bool) -> None:
-        used, tally = self._used(level.id), self._state.tally_of(level.id)
-        spent = self._spent(level.id)
+        used = self._used(level.id)
+        too_many = level.tokens is not None and used[0] + level.need_tokens > level.tokens * level.limit
+        too_dear = level.cost is not None and priced and used[1] + level.need_cost > level.cost * level.limit + TINY
+        if not too_many and not too_dear:
+            return
+        spent, tally = self._spent(level.id), self._state.tally_of(level.id)
         whole = level.id == BOSS
         name = "the" if whole else f"{name_of(level.id)}'s"
         text, certain = "", False
-        if level.tokens is not None and used[0] + level.need_tokens > level.tokens * level.limit:
+        if level.tokens is not None and too_many:
             text = f"{name} token budget of {level.tokens:,.0f} would be passed ({used[0]:,.0f} used or reserved)"
             certain = spent[0] + tally.held_tokens + level.need_tokens > level.tokens * level.limit
-        elif level.cost is not None and priced and used[1] + level.need_cost > level.cost * level.limit + TINY:
+        elif level.cost is not None:
             text = f"{name} budget of ${level.cost:.2f} would be passed (${used[1]:.4f} used or reserved)"
             certain = spent[1] + tally.held_cost + level.need_cost > level.cost * level.limit + TINY
-        if text and not certain and self._in_flight(level.id):
+        if not certain and self._in_flight(level.id):
             raise Crowded(text, level.id)
-        if text:
-            raise Exhausted(text, None if below == BOSS or below not in self._state.members else below, whole=whole)
+        raise Exhausted(text, None if below == BOSS or below not in self._state.members else below, whole=whole)
 
     def _check_run(self) -> None:
         """Caps that only the run as a whole has."""
@@ -333,9 +336,9 @@ class Ledger:
                 self._coming.pop(id, None)
 
 
-def _path(agent: AgentId) -> list[AgentId]:
+def _path(agent: AgentId) -> tuple[AgentId, ...]:
     """Whose purses the agent's calls are paid from, its own first; of the verifier, the run's."""
-    return lineage(agent) if agent.startswith(BOSS) else [BOSS]
+    return lineage(agent) if agent.startswith(BOSS) else (BOSS,)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

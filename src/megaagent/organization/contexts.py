@@ -8,8 +8,8 @@ from functools import partial
 from typing import Protocol
 
 from megaagent import events as ev
-from megaagent.agent.conversation import Conversation, escape
-from megaagent.agent.prompt import Prompt
+from megaagent.agent.conversation import TOLD, Conversation, escape
+from megaagent.agent.prompt import Measure, Prompt
 from megaagent.agent.prompts import Prompts
 from megaagent.errors import ModelError
 from megaagent.events import BOSS, ENGINE, AgentId, Event, Fact, Message, MessageId, Record, name_of, superior_of
@@ -24,6 +24,7 @@ from megaagent.tools.rules import Scopes
 AWAKE = 2_000  # conversations kept in memory; the others are read back from the journal when needed
 LOOKED_AT = 8  # of the conversations that were used longest ago, when one is to be put to rest
 UNSUMMARIZED = ("context_overflow", "refused", "broken", "empty", "bad_request")  # going on without is all there is
+_KINDS = TOLD | {ev.AgentRecruited, ev.AgentRetired}  # facts that change anything here
 LEAST_WINDOW = 4_000  # tokens of a conversation that are kept even for a model that seems to read less
 CHARACTERS_PER_TOKEN = 4  # of prose and code, for deciding when a conversation is long
 
@@ -72,6 +73,7 @@ class Contexts:
         self._budget_line = budget_line
         self._scopes = scopes
         self._prefix = ChatMessage("system", prompts.text("rules"))
+        self._common = Measure().then((self._prefix,))
         self._conversations: OrderedDict[AgentId, Conversation] = OrderedDict()
         self._roles: OrderedDict[AgentId, ChatMessage] = OrderedDict()  # of those recruited last
         self._answers: dict[AgentId, ev.ModelAnswered] = {}
@@ -80,6 +82,8 @@ class Contexts:
 
     def take_in(self, record: Record) -> None:
         """Keep the conversations that are in memory up to date; to be called for every committed fact."""
+        if type(record.event) not in _KINDS:
+            return
         match record.event:
             case ev.AgentRecruited() as recruited:
                 self._keep_role(recruited)
@@ -104,9 +108,13 @@ class Contexts:
     async def ready(self, agent: AgentId) -> None:
         """Read what the agent's next step needs of the journal, however long that takes to be readable."""
 
+        pending = self._state.members[agent].pending
+        if agent in self._conversations and (agent in self._answers or not pending):
+            return
+
         async def load() -> None:
             self._conversation(agent)
-            if self._state.members[agent].pending:
+            if pending:
                 self.last_answer(agent)
 
         await self._patiently(load)
@@ -190,7 +198,8 @@ class Contexts:
     def _conversation(self, agent: AgentId) -> Conversation:
         conversation = self._conversations.get(agent)
         if conversation is None:
-            conversation = Conversation(partial(self._find, agent), (self._prefix, self._role_of(agent)))
+            head = (self._prefix, self._role_of(agent))
+            conversation = Conversation(partial(self._find, agent), head, self._common)
             if self._state.members[agent].step:  # before its first step there is nothing to read
                 for record in self._read().records(agent=agent):
                     conversation.apply(record)

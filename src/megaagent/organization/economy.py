@@ -72,7 +72,7 @@ def awaited(state: State, member: Member) -> bool:
     if member.id == BOSS:
         return True
     members = state.members
-    resting = (id for id in state.waiters.get(member.id, ()) if id in members and not members[id].acting)
+    resting = (id for id in state.waiting_for(member.id) if not members[id].acting)
     creditors = (state.debts[id].creditor for id in member.owes if state.debts[id].status == "open")
     return any(resting) or any(id not in members or not members[id].acting for id in creditors)
 

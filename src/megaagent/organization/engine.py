@@ -39,7 +39,8 @@ from megaagent.organization.step import NeedsPerson, Steps
 from megaagent.organization.verification import Verification
 from megaagent.organization.voices import Voices
 
-DIGEST_EVERY = 256  # facts
+DIGEST_EVERY = 1_000  # facts, or a quarter of as many as there are agents
+DIGESTED = 200  # changed agents and debts that are hashed in one round of the event loop
 OUTSIDE = (
     ev.FileCommitted,
     ev.ProgramEnded,
@@ -49,8 +50,8 @@ OUTSIDE = (
     ev.CallRerouted,
 )
 OVERRUN = "budget overrun"
-SLICE = 32  # steps that are begun in one round of the event loop
-DECIDED = 400  # agents whose consequences are looked at in one round of it, or
+SLICE = 16  # steps that are begun in one round of the event loop
+DECIDED = 200  # agents whose consequences are looked at in one round of it, or
 PART = 8  # so many parts of all that were touched, since to choose them costs a look at all
 LOOKED_AT = 2_000  # agents in one tick: at a hundred thousand, all of them would hold up the loop
 TICK = 1.0  # seconds of the run's clock between two looks at all that act
@@ -86,6 +87,7 @@ class Organization:
         self.foresight = Foresight(state)
         self._digest = StateDigest(state)
         self._since_digest = 0
+        self._digesting = False
         self._steps: dict[AgentId, asyncio.Task[None]] = {}
         self._ready = Ready()
         self._asked: dict[AgentId, float] = {}  # since when agents have been waiting for their model call
@@ -108,6 +110,13 @@ class Organization:
         self._ended = False  # the end is on its way into the journal, or there
         self._going: set[AgentId] = set()  # of those, whose leaving is not in the state yet
         self._postponed: set[AgentId] = set()  # to be looked at when it is
+        self._looks: dict[type[ev.Event], Callable[[AgentId, Any], None]] = {
+            ev.CallIntended: self._call_begun,
+            ev.ModelAnswered: self._call_settled,
+            ev.CallFailed: self._call_settled,
+            ev.AgentRetired: self._has_left,
+            ev.BudgetRaised: self._budget_raised,
+        }
 
     def furnish(
         self,
@@ -140,10 +149,12 @@ class Organization:
             Whether all of them were recorded.
         """
         kept = [fact for fact in facts if self._takes_effect(fact)]
-        self._ended |= any(isinstance(fact.event, ev.RunEnded) for fact in kept)
-        leaving = {fact.event.id for fact in kept if isinstance(fact.event, ev.AgentRetired)}
-        self._going |= leaving
-        self._leaving |= leaving
+        for fact in kept:
+            if isinstance(fact.event, ev.AgentRetired):
+                self._going.add(fact.event.id)
+                self._leaving.add(fact.event.id)
+            elif isinstance(fact.event, ev.RunEnded):
+                self._ended = True
         if kept:
             await self._append(kept, blobs)
         return len(kept) == len(facts)
@@ -151,36 +162,43 @@ class Organization:
     def _takes_effect(self, fact: Fact) -> bool:
         if isinstance(fact.event, ev.AgentRetired):
             return fact.event.id not in self._leaving  # once, whoever has found that it must
-        if isinstance(fact.event, ev.RunPaused | ev.RunUnpaused) and self._ended:
+        if self._ended and isinstance(fact.event, ev.RunPaused | ev.RunUnpaused):
             return False  # the end is on its way into the journal, and is to be the last fact
         return fact.agent not in self._leaving or isinstance(fact.event, OUTSIDE)
 
     def take_in(self, records: Sequence[Record]) -> None:
         """Fold committed facts, in the journal's order, and let the loop look at what they change."""
         for record in records:
+            event = record.event
             self._contexts.take_in(record)
-            if isinstance(record.event, ev.CallIntended):
-                self._served = max(self._served, self._asked.pop(record.agent, 0.0))
-                self._overtaken.pop(record.agent, None)
-            elif isinstance(record.event, ev.AgentRetired):
-                self._left.append(record.event.id)
-                self._overtaken.pop(record.event.id, None)
-                self._going.discard(record.event.id)
-                self.state.touched |= self._postponed
-                self._postponed.clear()
-            elif isinstance(record.event, ev.ModelAnswered):
-                self._show_overrun(record.agent, record.event)
+            if isinstance(event, ev.ModelAnswered):
+                self._show_overrun(record.agent, event)
             self.state.apply(record)
             self.foresight.take_in(record)
-            self._voices.take_in(record.event)
-            if isinstance(record.event, ev.ModelAnswered | ev.CallFailed):
-                self.ledger.settled(record.agent)
-            elif isinstance(record.event, ev.AgentRetired):
-                self.ledger.settled(record.event.id)
-            elif isinstance(record.event, ev.BudgetRaised):
-                self.ledger.raised()
+            self._voices.take_in(event)
+            look = self._looks.get(type(event))
+            if look is not None:
+                look(record.agent, event)
         self._since_digest += len(records)
         self._changed.set()
+
+    def _call_begun(self, agent: AgentId, event: ev.CallIntended) -> None:
+        self._served = max(self._served, self._asked.pop(agent, 0.0))
+        self._overtaken.pop(agent, None)
+
+    def _call_settled(self, agent: AgentId, event: ev.ModelAnswered | ev.CallFailed) -> None:
+        self.ledger.settled(agent)
+
+    def _has_left(self, agent: AgentId, event: ev.AgentRetired) -> None:
+        self._left.append(event.id)
+        self._overtaken.pop(event.id, None)
+        self._going.discard(event.id)
+        self.state.touched |= self._postponed
+        self._postponed.clear()
+        self.ledger.settled(event.id)
+
+    def _budget_raised(self, agent: AgentId, event: ev.BudgetRaised) -> None:
+        self.ledger.raised()
 
     def _show_overrun(self, agent: AgentId, answer: ev.ModelAnswered) -> None:
         """What a provider reports beyond the reservation is debited all the same; it is shown once of each agent."""
@@ -245,8 +263,9 @@ class Organization:
             if self.limits.monitors:
                 facts = watch(state, touched, self.limits, self.ledger.share_used, self.new_id)
             facts = facts or self._tick(now)
-        if self._since_digest >= DIGEST_EVERY:
-            facts.append(self._digested())
+        if self._since_digest >= max(DIGEST_EVERY, len(state.members) // 4) and not self._digesting:
+            self._digesting = True
+            self._in_background(self._append_digest())
         if facts:
             # What was touched is looked at again: its consequences may have consequences.
             before = state.position
@@ -301,9 +320,18 @@ class Organization:
             self.state.touched.add(agent)  # it is given its new place in the queue
         return overtaken(sorted(starving), self.limits)
 
-    def _digested(self) -> Fact:
+    async def _append_digest(self) -> None:
+        """Record the digest of the state as it is now; of thousands of changed agents some are looked at in a round."""
         self._since_digest = 0
-        return Fact(ENGINE, 0, ev.StateDigested(self.state.position, self._digest.value()))
+        position = self.state.position
+        try:
+            for digest in self._digest.pieces(DIGESTED):
+                if digest is None:
+                    await asyncio.sleep(0)
+                else:
+                    await self.append([Fact(ENGINE, 0, ev.StateDigested(position, digest))])
+        finally:
+            self._digesting = False
 
     # -- do -----------------------------------------------------------------------------------------------------
 
@@ -525,7 +553,7 @@ class Organization:
             facts += self._hand_in_as_it_is(ending.reason)
         if facts:
             await self.append(facts)
-        await self.append([self._digested()])
+        await self._append_digest()
         # Not the state's head: facts of commits may be recorded in another order than the commits were made.
         head = await self._verification.head()
         ending = ev.RunEnded(ending.status, ending.reason, ending.text, head, ending.gaps)

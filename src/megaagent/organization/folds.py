@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from megaagent import events as ev
 from megaagent.events import AgentId, Record, name_of, superior_of
 from megaagent.organization import habits as hb
-from megaagent.organization.members import Approval, Batch, Debt, Member, Purse, Waiting
+from megaagent.organization.members import MANY, Approval, Batch, Debt, Member, Purse, Waiting
 
 if TYPE_CHECKING:
     from megaagent.organization.state import State
@@ -243,7 +243,7 @@ def _sent(state: State, record: Record, event: ev.MessageSent) -> None:
             if message.kind != "notice" and message.sender in (superior_of(receiver), ev.PERSON):
                 state.habits[receiver] = hb.advised(state.habits_of(receiver))
     if message.kind == "talk" and message.sender in state.members:
-        hb.talked(state.habits, record.step, message)
+        hb.talked(state.habits, record.step, message, counted_only=state.tried)
 
 
 @folds(ev.MailSetAside)
@@ -358,6 +358,8 @@ def _tool_begun(state: State, record: Record, event: ev.ToolBegun) -> None:
 @folds(ev.ToolReturned)
 def _tool_returned(state: State, record: Record, event: ev.ToolReturned) -> None:
     state.change(record.agent, returned=event.index + 1)
+    if state.tried:
+        return
     state.habits[record.agent] = hb.returned(state.habits_of(record.agent), record.step, event, state.run.head)
 
 
@@ -376,8 +378,9 @@ def _turn_ended(state: State, record: Record, event: ev.TurnEnded) -> None:
         parked = event.how == "parked"
         waiting = Waiting(event.names, event.reason, event.until, event.timed, record.time, parked)
         state.change(agent, waiting=waiting)
-        for target in event.names:
-            state.waiters[target] = (*state.waiters.get(target, ()), agent)
+        if not state.tried:
+            for target in event.names:
+                _add_waiter(state, target, agent)
     _touch_superior(state, agent)
 
 
@@ -533,9 +536,29 @@ def _stop_waiting(state: State, agent: AgentId) -> None:
     member = state.members.get(agent)
     if member is None or member.waiting is None:
         return
-    for target in member.waiting.names:
-        state.waiters[target] = tuple(id for id in state.waiters.get(target, ()) if id != agent)
+    if not state.tried:
+        for target in member.waiting.names:
+            _drop_waiter(state, target, agent)
     state.put(replace(member, waiting=None))
+
+
+def _add_waiter(state: State, target: AgentId, agent: AgentId) -> None:
+    others = state.waiters.get(target, ())
+    if isinstance(others, dict):
+        others[agent] = None
+    elif agent not in others:
+        more = (*others, agent)
+        state.waiters[target] = more if len(more) < MANY else dict.fromkeys(more)
+
+
+def _drop_waiter(state: State, target: AgentId, agent: AgentId) -> None:
+    others = state.waiters.get(target, ())
+    if isinstance(others, dict):
+        others.pop(agent, None)
+    elif left := tuple(id for id in others if id != agent):
+        state.waiters[target] = left
+    else:
+        state.waiters.pop(target, None)
 
 
 def _touch_superior(state: State, agent: AgentId) -> None:

@@ -150,8 +150,12 @@ def returned(habits: Habits, step: int, event: ev.ToolReturned, head: str | None
     return replace(habits, deeds=(*kept, deed)[-KEPT_DEEDS:])
 
 
-def talked(all_habits: AllHabits, step: int, message: ev.Message) -> None:
-    """An agent has written to others."""
+def talked(all_habits: AllHabits, step: int, message: ev.Message, *, counted_only: bool = False) -> None:
+    """An agent has written to others.
+
+    Args:
+        counted_only: keep how much it wrote, and not who wrote to whom in turn.
+    """
     habits = all_habits.get(message.sender, NONE)
     if habits.sent and habits.sent[-1].step == step:
         *kept, before = habits.sent
@@ -159,7 +163,7 @@ def talked(all_habits: AllHabits, step: int, message: ev.Message) -> None:
         kept, before = [sent for sent in habits.sent if sent.step > step - WINDOW], Sent(step, 0, 0)
     now = Sent(step, before.messages + 1, before.deliveries + len(message.to))
     all_habits[message.sender] = replace(habits, sent=(*kept, now))
-    if len(message.to) <= CIRCLE_RECEIVERS:
+    if len(message.to) <= CIRCLE_RECEIVERS and not counted_only:
         for receiver in message.to:
             _chatted(all_habits, message.sender, receiver)
 

@@ -48,6 +48,12 @@ class Waiting(Struct, frozen=True):
     parked: bool = False
 
 
+# Who waits for somebody, in their order. Few are kept in a tuple, which takes a fifth of the room; where there may be
+# thousands each must come and go without a look at all, so from `MANY` on they are keys, which are changed in place.
+Waiters = tuple[AgentId, ...] | dict[AgentId, None]
+MANY = 8
+
+
 class Approval(Struct, frozen=True):
     """A call that waits for a person's word; the fields are those of `ApprovalAsked`."""
 

@@ -39,6 +39,8 @@ TRIED = 12  # model calls of a subtree before its failures count
 
 TOLD_AT = 0.8  # share of a purse at which who has it is told
 
+_decoder = msgspec.json.Decoder(dict[str, Any])
+
 ShareUsed = Callable[[AgentId], float]
 Action = Literal["nudge", "block", "refresh", "park", "report", "pause", "fail"]
 
@@ -56,9 +58,14 @@ def watch(state: State, touched: Iterable[AgentId], limits: Limits, share_used: 
         member = state.members.get(agent)
         if member is None or member.retired is not None or member.paused is not None:
             continue
-        facts += _circles(state, member, new_id)
+        habits = state.habits_of(agent)
+        if habits.chats:
+            facts += _circles(state, member, new_id)
         if member.call is None and not member.pending:
-            facts += _repetition(state, member, new_id) or _refusals(state, member, new_id) or _claim(state, member)
+            signs: list[Fact] = []
+            if habits.deeds:
+                signs = _repetition(state, member, new_id) or _refusals(state, member, new_id)
+            facts += signs or _claim(state, member)
     above = sorted(_above_what_ended(state, touched))
     for agent in above:
         facts = facts or _derailed(state, state.members[agent], limits, new_id)
@@ -201,13 +208,13 @@ def _dear(state: State, above: Iterable[AgentId], share_used: ShareUsed) -> list
 
 def _subtrees(state: State, above: Iterable[AgentId], limits: Limits, new_id: NewId) -> list[Fact]:
     """A subtree over its share of failures is paused; its siblings go on."""
+    whole = state.tally_of(BOSS)
     for id in above:
-        member = state.members[id]
-        if id == BOSS or member.retired is not None or state.paused_above(id):
+        why = _failing(state.tally_of(id), whole, limits)
+        if not why or id == BOSS or state.members[id].retired is not None or state.paused_above(id):
             continue
-        why = _failing(state.tally_of(id), state.tally_of(BOSS), limits)
-        if why and state.habits_of(id).times(FAILING) == 0:
-            return _pause(member, FAILING, why, new_id)
+        if state.habits_of(id).times(FAILING) == 0:
+            return _pause(state.members[id], FAILING, why, new_id)
     return []
 
 
@@ -288,7 +295,7 @@ def objection(state: State, agent: AgentId, call: ToolCall, limits: Limits) -> O
         state: with the effects of the calls before it.
     """
     habits, member = state.habits_of(agent), state.members[agent]
-    if fingerprint(call) in habits.blocked:
+    if habits.blocked and fingerprint(call) in habits.blocked:
         return Objection(
             "this call is blocked, since it brought the same result again and again. It is open again when you have "
             "changed a file, your checklist or a debt, or your superior has written to you. Do something else."
@@ -347,7 +354,7 @@ def _receivers(state: State, member: Member, arguments: dict[str, Any]) -> set[A
             ids |= {mate.id for mate in state.subordinates(superior)} - {member.id} if superior else set()
         elif isinstance(name, str):
             ids.add(state.names.get(name.strip(), name.strip()))
-    return ids & state.members.keys()
+    return {id for id in ids if id in state.members}
 
 
 def _double(state: State, member: Member, arguments: dict[str, Any]) -> Objection | None:
@@ -363,6 +370,6 @@ def _double(state: State, member: Member, arguments: dict[str, Any]) -> Objectio
 
 def _arguments(call: ToolCall) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(call.arguments, type=dict[str, Any])
+        return _decoder.decode(call.arguments)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         return {}  # the tool itself says what is wrong

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Protocol
@@ -24,18 +24,18 @@ from megaagent.errors import RunError
 from megaagent.events import AgentId, AssignmentId, CallId, Record, Struct
 from megaagent.organization import folds, habits, members, state, weight
 from megaagent.organization.habits import Habits
-from megaagent.organization.members import Batch, Debt, Member, RunState, Tally
+from megaagent.organization.members import Batch, Debt, Member, RunState, Tally, Waiters
 from megaagent.organization.state import State
 
 NAME = "organization"
 EVERY = 25_000  # facts between two snapshots, and
 PER_AGENT = 10  # facts for each agent, so that what snapshots write stays a small share of what facts do
-CHUNK = 500  # entries encoded at once: no other thread runs meanwhile
+CHUNK = 500  # entries encoded at once: nothing else runs meanwhile
 SECTIONS: dict[str, Any] = {  # the mappings of a `State`
     "members": dict[AgentId, Member],
     "debts": dict[AssignmentId, Debt],
     "names": dict[str, AgentId],
-    "waiters": dict[AgentId, tuple[AgentId, ...]],
+    "waiters": dict[AgentId, Waiters],
     "calls": dict[CallId, tuple[int, float]],
     "flying": dict[AgentId, tuple[CallId, ...]],
     "batches": dict[str, Batch],
@@ -138,15 +138,20 @@ def _entries(chunks: Sequence[msgspec.Raw], kind: Any) -> dict[Any, Any]:
 
 def encoded(state: State, mark: str) -> bytes:
     """A state as a snapshot; nobody changes it meanwhile."""
+    return list(_pieces(state, mark))[-1] or b""
+
+
+def _pieces(state: State, mark: str) -> Iterator[bytes | None]:
+    """A state as a snapshot, at the end of pieces of work none of which is long."""
     encoder = msgspec.msgpack.Encoder()
-    sections = {name: list(_chunks(getattr(state, name), encoder)) for name in SECTIONS}
-    return encoder.encode(Snapshot(state.position, mark, code(), state.run, sections, state.bytes))
-
-
-def _chunks(mapping: Mapping[Any, Any], encoder: msgspec.msgpack.Encoder) -> Iterator[msgspec.Raw]:
-    entries = iter(mapping.items())
-    while chunk := dict(itertools.islice(entries, CHUNK)):
-        yield msgspec.Raw(encoder.encode(chunk))
+    sections: dict[str, list[msgspec.Raw]] = {}
+    for name in SECTIONS:
+        chunks = sections[name] = []
+        entries = iter(getattr(state, name).items())
+        while chunk := dict(itertools.islice(entries, CHUNK)):
+            chunks.append(msgspec.Raw(encoder.encode(chunk)))
+            yield None
+    yield encoder.encode(Snapshot(state.position, mark, code(), state.run, sections, state.bytes))
 
 
 def code() -> str:
@@ -162,7 +167,6 @@ class Keeper:
     Args:
         state: the live one, which has taken in every fact that the keeper is told of.
         reader: for this keeper alone.
-        blocking: runs a function that takes long, such as `asyncio.to_thread`.
         every: facts between two snapshots, at least.
     """
 
@@ -171,13 +175,11 @@ class Keeper:
         state: State,
         journal: Writer,
         reader: Reader,
-        blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread,
         every: int = EVERY,
     ):
         self._state = state
         self._journal = journal
         self._reader = reader
-        self._blocking = blocking
         self._every = every
         found = reader.snapshot(NAME)
         self._kept = found[0] if found is not None else 0
@@ -203,23 +205,28 @@ class Keeper:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def _copy(self) -> State:
-        """The state as it is now: what it maps to is never changed, only replaced."""
+        """The state as it is now: what it maps to is never changed, only replaced; but for many waiters."""
         copy = State(run=self._state.run)
         for name in SECTIONS:
             setattr(copy, name, dict(getattr(self._state, name)))
+        copy.waiters |= {id: waiting.copy() for id, waiting in copy.waiters.items() if isinstance(waiting, dict)}
         copy.bytes = self._state.bytes
         copy.position = self._state.position
         return copy
 
     async def _keep(self, state: State) -> None:
-        data = await self._blocking(self._encoded, state)
-        await self._journal.snapshot(NAME, state.position, data)
+        await self._journal.snapshot(NAME, state.position, await self._encoded(state))
 
-    def _encoded(self, state: State) -> bytes:
+    async def _encoded(self, state: State) -> bytes:
         mark = self._reader.mark(state.position)
         if mark is None:
             raise RunError(f"fact {state.position} is not in the journal")
-        return encoded(state, mark)
+        data = b""
+        # Not on a thread: one that computes keeps the lock of Python from a loop that reads, for 5 ms at every row.
+        for piece in _pieces(state, mark):
+            data = piece or data
+            await asyncio.sleep(0)
+        return data
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._task = None

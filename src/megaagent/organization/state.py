@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from megaagent.events import AgentId, AssignmentId, CallId, Fact, Record, lineage, superior_of
 from megaagent.organization.folds import FOLDS
 from megaagent.organization.habits import NONE, AllHabits, Habits, progressed
-from megaagent.organization.members import Batch, Debt, Member, Purse, RunState, Tally
+from megaagent.organization.members import Batch, Debt, Member, Purse, RunState, Tally, Waiters
 from megaagent.organization.overlay import Overlay
 from megaagent.organization.weight import weight
 
@@ -29,7 +29,7 @@ class State:
         members: MutableMapping[AgentId, Member] | None = None,
         debts: MutableMapping[AssignmentId, Debt] | None = None,
         names: MutableMapping[str, AgentId] | None = None,
-        waiters: MutableMapping[AgentId, tuple[AgentId, ...]] | None = None,
+        waiters: dict[AgentId, Waiters] | None = None,
         run: RunState | None = None,
         habits: AllHabits | None = None,
         tallies: MutableMapping[AgentId, Tally] | None = None,
@@ -37,7 +37,7 @@ class State:
         self.members: MutableMapping[AgentId, Member] = {} if members is None else members
         self.debts: MutableMapping[AssignmentId, Debt] = {} if debts is None else debts
         self.names: MutableMapping[str, AgentId] = {} if names is None else names
-        self.waiters: MutableMapping[AgentId, tuple[AgentId, ...]] = {} if waiters is None else waiters
+        self.waiters: dict[AgentId, Waiters] = {} if waiters is None else waiters  # by whom they wait for
         self.calls: dict[CallId, tuple[int, float]] = {}  # tokens and dollars reserved, also for those called off
         self.flying: dict[AgentId, tuple[CallId, ...]] = {}  # calls in flight
         self.batches: dict[str, Batch] = {}  # calls that are with a provider, by our name of the batch
@@ -49,6 +49,7 @@ class State:
         self.position = 0  # of the newest fact taken in
         self.touched: set[AgentId] = set()  # whose prospects changed; the scheduler takes and clears it
         self.dirty: set[str] = set()  # members and debts changed since the last digest
+        self.tried = False  # a draft: what nobody looks at before the step is over is not kept
 
     def draft(self) -> State:
         """A copy to try facts on; it shares what they do not touch."""
@@ -56,12 +57,13 @@ class State:
             Overlay(self.members),
             Overlay(self.debts),
             Overlay(self.names),
-            Overlay(self.waiters),
+            self.waiters,
             self.run,
             Overlay(self.habits),
             Overlay(self.tallies),
         )
         draft.paused |= self.paused
+        draft.tried = True
         return draft
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -95,6 +97,12 @@ class State:
         member = self.members[agent]
         debts = [self.debts[id] for below in self.subordinates(agent) for id in below.owes]
         return (member.checklist, member.program, tuple((debt.id, debt.status, debt.returns) for debt in debts))
+
+    def waiting_for(self, agent: AgentId) -> list[AgentId]:
+        """Who rests and has named this agent as somebody whom it waits for."""
+        members = self.members
+        waits = [(id, members[id].waiting) for id in self.waiters.get(agent, ()) if id in members]
+        return [id for id, waiting in waits if waiting is not None and agent in waiting.names]
 
     def habits_of(self, agent: AgentId) -> Habits:
         """What the supervisor remembers of the agent."""

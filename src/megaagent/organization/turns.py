@@ -57,7 +57,7 @@ class TurnPart:
             work.record(ev.WorkReported(tuple(debt.id for debt in owed), report))
         work.record(ev.TurnEnded("terminate"))
         superior = superior_of(work.agent)
-        curious = [id for id in work.draft.waiters.get(work.agent, ()) if id not in (superior, work.agent)]
+        curious = [id for id in work.draft.waiting_for(work.agent) if id not in (superior, work.agent)]
         if curious:
             work.send(curious, f"{name_of(work.agent)}, whom you wait for, has handed in: {report[:500]}", "notice")
         return "Handed in." if owed else "You rest; what you handed in before stands."

@@ -7,7 +7,7 @@ import marshal
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from megaagent.errors import SandboxError
 from megaagent.sandboxes.contract import Execution
@@ -74,8 +74,7 @@ class _Output(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.ReadTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.ReadTransport", transport)  # another event loop's is no subclass of it
 
     def data_received(self, data: bytes) -> None:
         self.whole.add(data)

@@ -66,6 +66,7 @@ class Tool:
         except (NameError, TypeError, ValueError) as error:  # a type that is not there, a signature that is not told
             raise ConfigurationError(f"tool {self.name!r}: its parameters cannot be read: {error}") from error
         self.spec = ToolSpec(self.name, summary, _schema_of(self.arguments))
+        self._decoder = msgspec.json.Decoder(self.arguments)
 
     async def answer(self, call: ToolCall, desk: Mapping[type, object]) -> str:
         """Run one call.
@@ -134,7 +135,7 @@ class Tool:
 
     def _decoded(self, arguments: str) -> msgspec.Struct:
         try:
-            return msgspec.json.decode(arguments or "{}", type=self.arguments)
+            return self._decoder.decode(arguments or "{}")
         except msgspec.ValidationError as error:
             raise self.misfit(f"the arguments do not fit: {error}") from error
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
