@@ -27,16 +27,16 @@ DOLLARS: Final = 6.97 / 2_026  # at the list price of GPT-4.1, with 86 % of the 
 LAW: Final = Latency()
 ANSWER: Final = (LAW.fixed + LAW.per_completion * COMPLETION + LAW.per_prompt * PROMPT) * math.exp(LAW.sigma**2 / 2)
 
-# How many are busy at once: the policy run by that law, 2,186 steps in 74.1 virtual seconds, 590 agents.
-BUSY: Final = 2_186 / 74.1 * ANSWER / 590
+# How many are busy at once: the policy run by that law, 2,186 steps in 73.4 virtual seconds, 590 agents.
+BUSY: Final = 2_186 / 73.4 * ANSWER / 590
 
 # What one head bears.
-WORK_MS: Final = 1.2  # CPU of the engine for a step of the policy run with its files and reviews (benchmarks policy)
+WORK_MS: Final = 1.6  # CPU of the engine for a step of the policy run with its files and reviews (benchmarks policy)
 CALL_MS, CALL_MS_RAY, DRIVER_MS = 0.21, 0.06, 0.15  # of one call: by itself; by Ray; beside the engine (benchmarks ray)
 STEP_MS, STEP_MS_RAY = WORK_MS + CALL_MS, WORK_MS + CALL_MS_RAY
-FACTS_S, COMMITS_S, MAIL_S = 36_376, 2_558, 4_857  # benchmarks journal, workspace, mail
-AT_REST: Final = 4_687  # bytes of an agent (benchmarks rest, 100,000 agents)
-RECRUITED_S: Final = 1_378
+FACTS_S, COMMITS_S, MAIL_S = 45_947, 2_558, 9_266  # benchmarks journal, workspace, mail
+AT_REST: Final = 4_287  # bytes of an agent (benchmarks rest, 100,000 agents)
+RECRUITED_S: Final = 2_728
 
 SIZES: Final = (1_000, 100_000, 10_000_000)
 
