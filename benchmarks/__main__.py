@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
+
+from megaagent.errors import MegaAgentError
 
 BENCHMARKS = {
     "dashboard": "benchmarks.dashboard",
@@ -27,7 +30,14 @@ def main() -> int:
         problem = f"there is no benchmark {name!r}" if name else "name a benchmark"
         print(f"{problem}; there are: {', '.join(sorted(BENCHMARKS))}", file=sys.stderr)
         return 2
-    return importlib.import_module(BENCHMARKS[name]).main(sys.argv[2:])
+    try:
+        return importlib.import_module(BENCHMARKS[name]).main(sys.argv[2:])
+    except MegaAgentError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except subprocess.CalledProcessError as error:  # a measurement in a process of its own has said why
+        print(f"{name}: its measurement ended with exit code {error.returncode}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

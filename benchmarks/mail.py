@@ -38,6 +38,7 @@ from megaagent.models.contract import ModelRequest, ModelResponse
 TALKS = 20
 SECONDS = 5.0  # of load; and until a later answer
 GROUP = 1_000
+MOST = 50_000  # agents, each with a call in flight
 MODEL = "openai:minimal"
 
 
@@ -46,6 +47,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--agents", type=int, default=5_000)
     parser.add_argument("--rate", type=float, default=20_000.0, help="messages per second that are offered")
     given = parser.parse_args(arguments)
+    if not TALKS + 2 <= given.agents <= MOST or not given.rate > 0:
+        parser.error(f"--agents can be {TALKS + 2} to {MOST:,}, and --rate above 0")
     figures = asyncio.run(measure(given.agents, given.rate))
     print(json.dumps({"benchmark": "mail", "agents": given.agents, "transport": "in process"} | figures))
     return 0

@@ -36,6 +36,7 @@ from megaagent.settings import Settings, changed
 WIDTH = 10
 ACTIVE = 1_000
 WOKEN = 200
+MOST = 1_000_000
 MODEL = "sim:crowd"
 DUTY = (
     "You are {name} at level {level}. Your job is your section of the survey, which you keep in section_{name}.txt. "
@@ -48,6 +49,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks rest", description=__doc__)
     parser.add_argument("--agents", type=int, default=100_000)
     given = parser.parse_args(arguments)
+    if not 2 <= given.agents <= MOST:
+        parser.error(f"--agents can be 2 to {MOST:,}, not {given.agents:,}")
     print(json.dumps({"benchmark": "rest", "transport": "in process"} | asyncio.run(measure(given.agents))))
     return 0
 

@@ -31,6 +31,7 @@ from benchmarks.minimal_server import ADMIN, serving
 
 TURNS = 10
 GROUP = 25
+MOST = 20_000  # agents, each with a connection
 HISTORY = 560  # bytes by which a conversation grows from step to step, for the floor; as the engine's does
 
 
@@ -42,6 +43,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--child", choices=("engine", "floor"), help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
+    if not 1 <= given.agents <= MOST or given.latency < 0:
+        parser.error(f"--agents can be 1 to {MOST:,}, and --latency 0 or more")
     if given.child:
         measure = engine if given.child == "engine" else floor
         print(json.dumps(asyncio.run(measure(given.url, given.agents, given.latency))))
