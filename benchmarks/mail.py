@@ -1,8 +1,8 @@
 """Mail under load: `python -m benchmarks mail [--agents N] [--rate MESSAGES_PER_S]`.
 
 All agents have a call in flight. From then on answers come at an even pace whatever the engine does (open loop), each
-with twenty `talk` calls to agents drawn by a seed; every later answer takes five seconds, as those do. In process, with
-a durable journal (simulated: no model is asked). Afterwards everybody reads its mail, and it is counted whether each
+with twenty `talk` calls to agents drawn by a seed; every later answer takes five seconds. In process, with a
+durable journal (simulated: no model is asked). Afterwards everybody reads its mail, and it is counted whether each
 message was in exactly one request.
 
     messages_per_s  accepted, durable and in the mailbox of their receiver, over the time that it took

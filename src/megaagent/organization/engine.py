@@ -8,7 +8,7 @@ record   every effect is a fact in the journal; the state is folded from it, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from heapq import nsmallest
@@ -265,7 +265,7 @@ class Organization:
             facts = facts or self._tick(now)
         if self._since_digest >= max(DIGEST_EVERY, len(state.members) // 4) and not self._digesting:
             self._digesting = True
-            self._in_background(self._append_digest())
+            self._in_background(self._append_digest()).add_done_callback(self._work_done)  # a bug in it stays loud
         if facts:
             # What was touched is looked at again: its consequences may have consequences.
             before = state.position
@@ -530,10 +530,11 @@ class Organization:
             if member.program is not None
         ]
 
-    def _in_background(self, coroutine: Any) -> None:
-        task = asyncio.ensure_future(coroutine)
+    def _in_background(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     # -- the end ------------------------------------------------------------------------------------------------
 
